@@ -1,0 +1,9 @@
+//! The words of Holdfast as types: ids and the classes of errors.
+//!
+//! In: nothing. Out: types that every other crate shares. Never: IO, clocks, randomness, or knowledge of how anything is stored.
+
+mod error;
+mod id;
+
+pub use error::ErrorClass;
+pub use id::{DomainId, KeyId, ParseIdError, RepositoryId, SessionId, VolumeId};
