@@ -1,2 +1,17 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: what is done to the project rather than by it - install tools, test, tidy, demonstrate, measure.
+
+mod app;
+mod bench;
+mod clock;
+mod fuzz;
+mod process;
+mod quantity;
+mod table;
+mod test;
+mod tidy;
+mod tools;
+mod workspace;
+
+fn main() -> std::process::ExitCode {
+    app::run()
+}

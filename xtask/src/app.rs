@@ -1,0 +1,49 @@
+//! The commands of `cargo xtask`: parse, run, say what failed.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{fuzz, test, tidy, tools, workspace::Workspace};
+
+/// Install tools, test, tidy, demonstrate, measure.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install the pinned tools once into the cache folder; what is there is left alone
+    Tools(tools::Options),
+    /// Formatting, lints, tidy, build, tests, fuzz smoke: what has to hold before a change is taken
+    Test(test::Options),
+    /// The rules of the project that the compiler does not know
+    Tidy,
+    /// Fuzz the decoders of stored bytes
+    Fuzz(fuzz::Options),
+}
+
+/// Parses the command line and runs it; what went wrong goes to standard error.
+pub(crate) fn run() -> ExitCode {
+    match dispatch(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(task: Task) -> Result<()> {
+    let workspace = Workspace::locate()?;
+    match task {
+        Task::Tools(options) => tools::run(&workspace, &options),
+        Task::Test(options) => test::run(&workspace, &options),
+        Task::Tidy => tidy::run(&workspace),
+        Task::Fuzz(options) => fuzz::run(&workspace, &options),
+    }
+}

@@ -1,0 +1,60 @@
+//! Install: one tool, by the client of its own ecosystem, into a folder.
+//!
+//! In: a tool and an empty folder. Out: the folder with the binary under the tool's name at its top. Never: writes elsewhere but in the
+//! caches of cargo, go and npm.
+
+use std::{fs, os::unix::fs::symlink, path::Path};
+
+use anyhow::{Context, Result};
+
+use super::{Source, Tool, builder};
+use crate::{process, workspace::Workspace};
+
+/// Makes the tool in `folder`.
+pub(super) fn into(workspace: &Workspace, tool: &Tool, folder: &Path) -> Result<()> {
+    match tool.source {
+        Source::Cargo { arguments, quick } => cargo(workspace, tool, (arguments, quick), folder),
+        Source::Go { package } => go(workspace, tool, package, folder),
+        Source::Npm { program } => npm(workspace, tool, program, folder),
+    }
+}
+
+fn cargo(workspace: &Workspace, tool: &Tool, (arguments, quick): (&[&str], bool), folder: &Path) -> Result<()> {
+    let package = match arguments {
+        ["--package", package, ..] => package,
+        _ => tool.name,
+    };
+    let arguments = arguments.strip_prefix(&["--package", package]).unwrap_or(arguments);
+    let mut command = workspace.cargo();
+    command.args(["install", "--locked", "--quiet", "--no-track", "--version", tool.version, package]);
+    command.args(arguments).arg("--root").arg(folder).arg("--target-dir").arg(folder.join("target"));
+    if quick {
+        // Nothing measures these tools: two cores are better spent on the project.
+        command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1").env("CARGO_PROFILE_RELEASE_LTO", "off");
+        command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16").env("CARGO_PROFILE_RELEASE_DEBUG", "false");
+    }
+    process::run(&mut command)?;
+    let made = folder.join("bin").join(tool.name);
+    fs::rename(&made, folder.join(tool.name)).with_context(|| format!("{} was not made", made.display()))?;
+    fs::remove_dir(folder.join("bin")).context("the folder bin is not empty")?;
+    let target = folder.join("target");
+    fs::remove_dir_all(&target).with_context(|| format!("{} could not be removed", target.display()))
+}
+
+fn go(workspace: &Workspace, tool: &Tool, package: &str, folder: &Path) -> Result<()> {
+    let program = builder("go", "install Go 1.24 or newer")?;
+    let mut command = workspace.command(program);
+    command.arg("install").arg(format!("{package}@{}", tool.version)).env("GOBIN", folder).env("CGO_ENABLED", "0");
+    // Debug information is half of such a binary.
+    command.env("GOFLAGS", "-ldflags=-s -trimpath");
+    process::run(&mut command)
+}
+
+fn npm(workspace: &Workspace, tool: &Tool, program: &str, folder: &Path) -> Result<()> {
+    let npm = builder("npm", "install Node.js with npm (Debian: apt-get install npm)")?;
+    let mut command = workspace.command(npm);
+    command.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(folder);
+    process::run(command.arg(format!("{}@{}", tool.name, tool.version)))?;
+    let relative = Path::new("node_modules/.bin").join(program);
+    symlink(&relative, folder.join(tool.name)).with_context(|| format!("{} could not be linked", relative.display()))
+}
