@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{fuzz, test, tidy, tools, workspace::Workspace};
+use crate::{demo, fuzz, test, tidy, tools, workspace::Workspace};
 
 /// Install tools, test, tidy, demonstrate, measure.
 #[derive(Debug, Parser)]
@@ -21,6 +21,8 @@ enum Task {
     Tools(tools::Options),
     /// Formatting, lints, tidy, build, tests, fuzz smoke: what has to hold before a change is taken
     Test(test::Options),
+    /// Real data backed up, changed, destroyed, restored and proven identical
+    Demo(demo::Options),
     /// The rules of the project that the compiler does not know
     Tidy,
     /// Fuzz the decoders of stored bytes
@@ -43,6 +45,7 @@ fn dispatch(task: Task) -> Result<()> {
     match task {
         Task::Tools(options) => tools::run(&workspace, &options),
         Task::Test(options) => test::run(&workspace, &options),
+        Task::Demo(options) => demo::run(&workspace, &options),
         Task::Tidy => tidy::run(&workspace),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
     }

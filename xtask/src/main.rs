@@ -3,9 +3,14 @@
 mod app;
 mod bench;
 mod clock;
+mod demo;
 mod fuzz;
+mod holdfast;
+mod interrupt;
 mod process;
 mod quantity;
+mod scratch;
+mod seed;
 mod table;
 mod test;
 mod tidy;
