@@ -1,0 +1,157 @@
+//! What can be wrong with keys, and what to do next.
+
+use model::{ErrorClass, KeyId, RepositoryId};
+
+use crate::layout::NeededBy;
+
+/// A key, identity or repository that is not the right one.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// No `repository.json`.
+    #[error("there is no repository at this place (it has no repository.json); `holdfast repo init` makes one")]
+    NoRepository,
+    /// `repository.json` is there already.
+    #[error(
+        "there is a repository at this place already (its repository.json exists); choose an empty place, or use this one as it is"
+    )]
+    AlreadyARepository,
+    /// The format is newer.
+    #[error("repository format {version} is newer than this program knows (1); upgrade holdfast")]
+    NewerFormat {
+        /// The repository's version.
+        version: u64,
+    },
+    /// A feature that this program does not know.
+    #[error(
+        "this repository has the feature {name:?}, which everybody who wants to {needed_by} must know and this program does not; upgrade holdfast"
+    )]
+    UnknownFeature {
+        /// The feature.
+        name: String,
+        /// Who must know it.
+        needed_by: NeededBy,
+    },
+    /// A client remembers another id.
+    #[error(
+        "this is not the repository that is remembered: expected {pinned}, found {found}; somebody may have replaced it. If the change is intended, remove the remembered id"
+    )]
+    NotThePinned {
+        /// What was remembered.
+        pinned: RepositoryId,
+        /// What is there.
+        found: RepositoryId,
+    },
+    /// Nothing below `keys/`.
+    #[error(
+        "this repository has no keys left (nothing below keys/); put an exported key back there under a name keys/<32 hexadecimal digits>.age"
+    )]
+    NoKeys,
+    /// No key file opens.
+    #[error("wrong passphrase or identity: none of the {keys} keys of this repository opens with it{}", in_parentheses(.unusable))]
+    WrongUnlock {
+        /// How many there are.
+        keys: usize,
+        /// Those that nothing could open, and why.
+        unusable: Vec<String>,
+    },
+    /// A key file opened, but holds the key of something else.
+    #[error(
+        "{key} opens, but what it holds is not the key of this repository ({repository}): it was made for {made_for}. Either it was copied from elsewhere or repository.json was replaced"
+    )]
+    ForeignKey {
+        /// The key file.
+        key: String,
+        /// Which repository the key file names.
+        made_for: RepositoryId,
+        /// Which repository this claims to be.
+        repository: RepositoryId,
+    },
+    /// One key file cannot be used by anybody.
+    #[error("{key} cannot be used: {why}")]
+    UnusableKey {
+        /// The key file.
+        key: String,
+        /// Why.
+        why: String,
+    },
+    /// Nothing would be left that the caller can open.
+    #[error(
+        "key {key} is the last one that opens with this passphrase or identity, so nothing proves that the repository could be opened without it; add another key, then remove this one with that"
+    )]
+    LastKey {
+        /// The key file.
+        key: KeyId,
+    },
+    /// There is no such key file.
+    #[error("this repository has no key {key}; `holdfast keys list` shows those it has")]
+    NoSuchKey {
+        /// The key file.
+        key: KeyId,
+    },
+    /// A repository needs somebody who can open it.
+    #[error("a repository needs at least one recipient: a passphrase or an age recipient")]
+    NoRecipient,
+    /// A passphrase of no characters.
+    #[error("the passphrase is empty; its file must hold one line of text")]
+    EmptyPassphrase,
+    /// A passphrase that is no text.
+    #[error("the passphrase is not UTF-8 text")]
+    PassphraseNotText,
+    /// Not an age recipient.
+    #[error("{0:?} is not an age recipient; it looks like age1… (age-keygen prints it)")]
+    NotARecipient(String),
+    /// Not an age identity.
+    #[error(
+        "the identity file has no age identity in it; it needs a line that begins with AGE-SECRET-KEY-1 (age-keygen writes such a file)"
+    )]
+    NotAnIdentity,
+    /// A label that is no label.
+    #[error("the label of a key is longer than 1,024 bytes; it should say in a line whose key it is")]
+    LabelTooLong,
+    /// A domain's name that is none.
+    #[error("a domain's name has 1 to 1,024 bytes")]
+    NotADomainName,
+    /// The domain has no keys yet.
+    #[error("this repository has no domain {name:?}: nothing was backed up into it yet")]
+    NoDomain {
+        /// The domain.
+        name: String,
+    },
+    /// The operating system failed.
+    #[error("the operating system gave no random bytes")]
+    NoRandom,
+    /// A cryptographic operation on good input failed.
+    #[error("internal rule broken: {0}; please report this")]
+    Bug(&'static str),
+}
+
+impl KeyError {
+    /// The next move.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            KeyError::NoRepository | KeyError::NoKeys | KeyError::NoSuchKey { .. } | KeyError::NoDomain { .. } => {
+                ErrorClass::Missing
+            }
+            KeyError::NotThePinned { .. } | KeyError::WrongUnlock { .. } | KeyError::ForeignKey { .. } => {
+                ErrorClass::Denied
+            }
+            KeyError::UnusableKey { .. } => ErrorClass::Corrupt,
+            KeyError::AlreadyARepository
+            | KeyError::NewerFormat { .. }
+            | KeyError::UnknownFeature { .. }
+            | KeyError::LastKey { .. }
+            | KeyError::NoRecipient
+            | KeyError::EmptyPassphrase
+            | KeyError::PassphraseNotText
+            | KeyError::NotARecipient(_)
+            | KeyError::NotAnIdentity
+            | KeyError::LabelTooLong
+            | KeyError::NotADomainName => ErrorClass::Invalid,
+            KeyError::NoRandom | KeyError::Bug(_) => ErrorClass::Bug,
+        }
+    }
+}
+
+fn in_parentheses(unusable: &[String]) -> String {
+    if unusable.is_empty() { String::new() } else { format!(" ({})", unusable.join("; ")) }
+}
