@@ -37,7 +37,7 @@ pub use meter::Requests;
 pub use probe::{ProbeError, ProbeReport, Requirement, probe};
 pub use refuse_conditional::refuse_conditional;
 pub use retry::RetryPolicy;
-pub use url::{Location, OpenError, OpenMode, open};
+pub use url::{Environment, Location, OpenError, OpenMode, open};
 
 use error::{Asked, CutShort};
 

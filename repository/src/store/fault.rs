@@ -59,6 +59,8 @@ pub enum Effect {
     LoseAcknowledgement,
     /// It fails as if the store had not answered, and is applied later, by [`Faults::land_late`].
     LandLate,
+    /// It is acknowledged and not applied: a put or delete changes nothing, a get finds nothing, a list is empty.
+    Ignore,
     /// One bit of the bytes that are stored, or of the bytes that are read, is flipped.
     FlipBit,
     /// The second half is lost: of the bytes that are stored, of the body of an answer, of a list.
@@ -80,6 +82,7 @@ impl std::fmt::Debug for Effect {
             Effect::Fail(failure) => write!(f, "Fail({failure:?})"),
             Effect::LoseAcknowledgement => f.write_str("LoseAcknowledgement"),
             Effect::LandLate => f.write_str("LandLate"),
+            Effect::Ignore => f.write_str("Ignore"),
             Effect::FlipBit => f.write_str("FlipBit"),
             Effect::Truncate => f.write_str("Truncate"),
             Effect::Delay(delay) => write!(f, "Delay({delay:?})"),

@@ -20,6 +20,9 @@ use super::error::{Asked, Source, StoreError, plain};
 /// An error page is read up to here.
 const ERROR_BODY_BYTES_MAX: usize = 64 << 10;
 
+/// A page of a list is read up to here: 5,000 names of 1 KiB, each with what else a store says of an object.
+const LIST_BODY_BYTES_MAX: usize = 16 << 20;
+
 /// The longest wait that a store may ask for; longer ones are cut, so that a wrong header cannot stop a backup for a day.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
@@ -30,6 +33,8 @@ pub(super) enum HttpFailure {
     Refused(Refusal),
     /// The service that gives a machine its identity does not answer: there is none.
     NoIdentity { cause: String },
+    /// A question for a list was answered with something else.
+    NotAList { cause: String },
     /// The server's certificate is not signed by an authority that this machine trusts.
     Untrusted { cause: String },
 }
@@ -49,7 +54,9 @@ impl Display for HttpFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             HttpFailure::Refused(refusal) => write!(f, "{refusal}"),
-            HttpFailure::NoIdentity { cause } | HttpFailure::Untrusted { cause } => f.write_str(cause),
+            HttpFailure::NoIdentity { cause } | HttpFailure::NotAList { cause } | HttpFailure::Untrusted { cause } => {
+                f.write_str(cause)
+            }
         }
     }
 }
@@ -87,12 +94,15 @@ struct Explaining {
 impl HttpService for Explaining {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let service = Service::of(request.uri().host().unwrap_or_default());
+        let lists =
+            request.uri().query().is_some_and(|query| query.contains("list-type=2") || query.contains("comp=list"));
         let response = self.inner.execute(request).await.map_err(|error| unreachable_because(error, service))?;
-        // 304 is an answer that object_store knows what to do with.
-        if response.status().is_success() || response.status().as_u16() == 304 {
-            return Ok(response);
+        match response.status().as_u16() {
+            200..=299 if lists => whole_list(response).await,
+            // 304 is an answer that object_store knows what to do with.
+            200..=299 | 304 => Ok(response),
+            _ => explain(response, service).await,
         }
-        explain(response, service).await
     }
 }
 
@@ -137,6 +147,34 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
         current = next;
     }
     plain(&current.to_string())
+}
+
+/// Makes sure that a list is one. `object_store` takes any XML without entries, the page of a proxy included, for an empty list, and a list that
+/// says it goes on, but not where, for a complete one: a collector would believe that what is not named is not there.
+async fn whole_list(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let not_a_list = |cause: &str| {
+        let cause = format!("the answer is not a list of objects ({cause}); is this the address of an object store?");
+        Err(HttpError::new(HttpErrorKind::Decode, HttpFailure::NotAList { cause }))
+    };
+    let (parts, body) = response.into_parts();
+    let mut chunks = body.bytes_stream();
+    let mut read = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        read.extend_from_slice(&chunk?);
+        if read.len() > LIST_BODY_BYTES_MAX {
+            return not_a_list("a page of it is larger than 16 MiB");
+        }
+    }
+    let body = read.freeze();
+    let text = String::from_utf8_lossy(&body);
+    if !text.contains("<ListBucketResult") && !text.contains("<EnumerationResults") {
+        return not_a_list("it is some other document");
+    }
+    if text.contains("<IsTruncated>true</IsTruncated>") && !text.contains("<NextContinuationToken>") {
+        return not_a_list("it goes on, but does not say where");
+    }
+    drop(text);
+    Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body)))
 }
 
 /// Turns a refusal into an error; an absent object stays an answer, because `object_store` gives that its meaning.
@@ -191,6 +229,7 @@ pub(super) fn judge(asked: Asked<'_>, failure: HttpFailure, source: Source) -> S
     let cause = failure.to_string();
     match failure {
         HttpFailure::NoIdentity { .. } => StoreError::NoCredentials { cause, source },
+        HttpFailure::NotAList { .. } => asked.unexpected(cause, source),
         HttpFailure::Untrusted { .. } => {
             asked.denied(format!("{cause} (a private authority is named by AWS_CA_BUNDLE)"), source)
         }

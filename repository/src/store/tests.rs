@@ -245,7 +245,9 @@ mod probing {
         let cases = [
             (Rule::on(Operation::List, "", Effect::Truncate).after(3), Requirement::PutIsSeenByList),
             (Rule::on(Operation::Put, "", Effect::FlipBit).after(2), Requirement::BytesAreKept),
-            (Rule::on(Operation::Put, "", Effect::Truncate), Requirement::PutIsSeenByGet),
+            (Rule::on(Operation::Put, "", Effect::Truncate), Requirement::BytesAreKept),
+            (Rule::on(Operation::Put, "", Effect::Ignore), Requirement::PutIsSeenByGet),
+            (Rule::on(Operation::Delete, "", Effect::Ignore).times(1), Requirement::DeleteIsSeenByGet),
         ];
         for (rule, requirement) in cases {
             let faults = Faults::seeded(3);

@@ -69,7 +69,7 @@ async fn afflicted<T>(
             faults.crash(&hook);
             Err(injected(Failure::Crashed))
         }
-        Effect::FlipBit | Effect::Truncate => request.await,
+        Effect::FlipBit | Effect::Truncate | Effect::Ignore => request.await,
     }
 }
 
@@ -83,6 +83,9 @@ impl Layer for Fault {
         let Some((effect, dice)) = self.faults.decide(Operation::Put, location.as_ref()) else {
             return self.inner.put_opts(location, payload, options).await;
         };
+        if matches!(effect, Effect::Ignore) {
+            return Ok(PutResult { e_tag: None, version: None, extensions: Default::default() });
+        }
         let payload = match effect {
             Effect::FlipBit | Effect::Truncate => damaged(&Bytes::from(payload), &effect, dice).into(),
             _ => payload,
@@ -97,6 +100,9 @@ impl Layer for Fault {
         let Some((effect, dice)) = self.faults.decide(Operation::Get, location.as_ref()) else {
             return self.inner.get_opts(location, options).await;
         };
+        if matches!(effect, Effect::Ignore) {
+            return Err(Error::NotFound { path: location.to_string(), source: "injected".into() });
+        }
         let damage = matches!(effect, Effect::FlipBit | Effect::Truncate) && !head;
         let request = self.inner.get_opts(location, options);
         let result = afflicted(&self.faults, effect.clone(), || None, request).await?;
@@ -113,6 +119,9 @@ impl Layer for Fault {
         let Some((effect, _)) = self.faults.decide(Operation::Delete, location.as_ref()) else {
             return self.inner.delete(location).await;
         };
+        if matches!(effect, Effect::Ignore) {
+            return Ok(());
+        }
         let late = || Some(Late { store: self.inner.clone(), location: location.clone(), payload: None });
         afflicted(&self.faults, effect, late, self.inner.delete(location)).await
     }
@@ -126,6 +135,9 @@ impl Layer for Fault {
             };
             let all = inner.list(prefix.as_ref()).try_collect::<Vec<_>>();
             let mut names = afflicted(&faults, effect.clone(), || None, all).await?;
+            if matches!(effect, Effect::Ignore) {
+                names.clear();
+            }
             if matches!(effect, Effect::Truncate) {
                 names.truncate(names.len() / 2);
             }

@@ -108,6 +108,18 @@ fn a_truncated_list_is_half_of_it() {
 }
 
 #[test]
+fn an_ignored_operation_is_acknowledged_and_changes_nothing() {
+    let bench = bench(1);
+    bench.store.put("a", Bytes::from_static(b"x")).unwrap();
+    bench.faults.add(Rule::any("", Effect::Ignore));
+    bench.store.put("b", Bytes::new()).unwrap();
+    bench.store.delete("a").unwrap();
+    assert!(bench.store.get("a").expect_err("ignored").is_not_found());
+    assert_eq!(bench.store.list("").unwrap(), []);
+    assert!(bench.plain().exists("a").unwrap() && !bench.plain().exists("b").unwrap());
+}
+
+#[test]
 fn nothing_is_sent_after_a_crash() {
     for applied in [false, true] {
         let bench = bench(1);

@@ -157,8 +157,20 @@ fn a_web_page_is_not_taken_for_a_store() {
     let runtime = runtime();
     let page = answer("200 OK", "Content-Type: text/html\r\n", "<html><body>Welcome</body></html>");
     let store = client(&runtime, &server(&page).url);
-    assert_eq!(store.list("").expect_err("no list").class(), ErrorClass::Invalid);
+    assert_eq!(store.list("").expect_err("an empty list would be believed").class(), ErrorClass::Invalid);
     assert_eq!(store.get_range("a", 0..10).expect_err("no range").class(), ErrorClass::Invalid);
+}
+
+#[test]
+fn a_list_that_does_not_say_where_it_goes_on_is_not_taken_for_complete() {
+    let runtime = runtime();
+    let entry = "<Contents><Key>repository/a</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>x</ETag><Size>1</Size></Contents>";
+    let list =
+        |truncated: bool| format!("<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{entry}</ListBucketResult>");
+    let complete = client(&runtime, &server(&answer("200 OK", "", &list(false))).url);
+    assert_eq!(complete.list("").unwrap(), [Listed { name: "a".to_owned(), size: 1 }]);
+    let cut = client(&runtime, &server(&answer("200 OK", "", &list(true))).url);
+    assert_eq!(cut.list("").expect_err("half a list").class(), ErrorClass::Invalid);
 }
 
 #[test]
