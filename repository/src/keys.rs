@@ -135,6 +135,11 @@ pub fn init_repository(
         add_recipient(store, &opened, recipient, label, random)?;
     }
     store.put(REPOSITORY, Bytes::from(opened.manifest.to_json()?))?;
+    confirm(store, opened)
+}
+
+/// What stands there now is what was made.
+fn confirm(store: &Store, opened: OpenedRepository) -> Result<OpenedRepository, Error> {
     let (found, features) = read_manifest(store, None)?;
     if found != opened.manifest {
         return Err(KeyError::AlreadyARepository.into());

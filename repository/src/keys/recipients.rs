@@ -191,3 +191,24 @@ impl Attempts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::age_file::tests::foreign;
+    use crate::keys::tests::memory;
+
+    #[test]
+    fn files_that_take_little_work_are_tried_first_whatever_their_ids() {
+        let store = memory();
+        for (id, work_factor_log2) in [(1, 9), (2, 3), (3, 6), (4, 3)] {
+            store
+                .put(&layout::recipient_key(KeyId([id; 16])), Bytes::from(foreign(b"{}", "p", work_factor_log2)))
+                .unwrap();
+        }
+        let ids = key_ids(&store).unwrap();
+        let order: Vec<u8> =
+            Attempts::default().usable(&store, &ids).unwrap().into_iter().map(|(id, _)| id.0[0]).collect();
+        assert_eq!(order, [2, 4, 3, 1]);
+    }
+}

@@ -241,6 +241,16 @@ fn an_attempt_that_died_at_any_put_leaves_nothing_that_a_second_one_trips_over()
     }
 }
 
+#[test]
+fn who_finds_the_manifest_of_another_after_its_own_put_has_made_nothing() {
+    let (store, other, identity) = (memory(), memory(), x25519::Identity::generate());
+    let (made, overwriting) = (repository(&store, &identity), repository(&other, &identity));
+    assert_eq!(confirm(&store, made.clone()).unwrap().id(), made.id());
+    copy(&other, &store, "");
+    assert!(matches!(refusal(confirm(&store, made)), KeyError::AlreadyARepository));
+    assert_eq!(confirm(&store, overwriting.clone()).unwrap().id(), overwriting.id());
+}
+
 /// Randomness that has run out.
 struct Exhausted;
 
@@ -309,4 +319,20 @@ fn a_key_is_removed_only_while_another_is_proven_to_open() {
     let error = remove_recipient(&store, &made, first, &unlock(&new)).unwrap_err();
     assert!(matches!(error, Error::Key(KeyError::NoSuchKey { .. })));
     assert_eq!(error.class(), ErrorClass::Missing);
+}
+
+#[test]
+fn a_key_is_put_back_when_the_one_that_should_remain_has_gone_meanwhile() {
+    let (store, mine, new) = (memory(), x25519::Identity::generate(), x25519::Identity::generate());
+    let made = repository(&store, &mine);
+    let first = list_recipients(&store).unwrap()[0].id;
+    add_recipient(&store, &made, &Recipient::Age(new.to_public()), "new", &mut SystemRandom).unwrap();
+    // The second list, the one after the deletion, lacks its second half: as if somebody else had removed the other key.
+    let faults = Faults::seeded(0);
+    faults.add(Rule::on(Operation::List, layout::KEYS, Effect::Truncate).after(1));
+    let racing = store.clone().with_faults(faults.clone()).with_retry(RetryPolicy::never());
+    let refused = remove_recipient(&racing, &made, first, &unlock(&new)).unwrap_err();
+    assert!(matches!(refused, Error::Key(KeyError::LastKey { .. })), "{refused}");
+    assert_eq!(faults.fired(), 1);
+    assert!(open_repository(&store, &unlock(&mine), None).is_ok());
 }

@@ -24,7 +24,7 @@ fn why_unusable(opened: Result<KeyFile, Unopened>) -> String {
 }
 
 /// An age file for a passphrase with any plaintext and work factor, as somebody else may have written it.
-fn foreign(plaintext: &[u8], secret: &str, work_factor_log2: u8) -> Vec<u8> {
+pub(in crate::keys) fn foreign(plaintext: &[u8], secret: &str, work_factor_log2: u8) -> Vec<u8> {
     let mut recipient = scrypt::Recipient::new(passphrase(secret));
     recipient.set_work_factor(work_factor_log2);
     let mut writer =

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use age::x25519;
 
 use super::*;
@@ -63,6 +61,36 @@ fn names_and_hashes_follow_from_the_names_alone_and_differ_between_domains_and_r
         assert_ne!(other.volume_id("v"), a.volume_id("v"));
         assert_ne!(other.hashing().page(b"x"), a.hashing().page(b"x"));
     }
+}
+
+/// `B3k(key, message)` of the format, without the code under test.
+fn b3k(key: &[u8; 32], message: &[&[u8]]) -> [u8; 32] {
+    *blake3::keyed_hash(key, &message.concat()).as_bytes()
+}
+
+#[test]
+fn every_derivation_is_that_of_the_format() {
+    let (store, repository) = opened();
+    let key = *repository.key.secret().bytes();
+    let (manifest, access) =
+        (&repository.manifest, repository.domain_or_new(&store, "default", &mut SystemRandom).unwrap());
+    assert_eq!(manifest.repository.0, b3k(&key, &[b"holdfast v1 repository id\0", &manifest.upkeep_public.0]));
+    assert_eq!(access.id().0, b3k(&key, &[b"holdfast v1 domain id\0default"])[..16]);
+    let root = b3k(&key, &[b"holdfast v1 domain\0", &access.id().0]);
+    let naming = b3k(&root, &[b"holdfast v1 naming\0"]);
+    assert_eq!(access.volume_id("v").0, b3k(&naming, &[b"holdfast v1 volume id\0v"])[..16]);
+    let hashing = b3k(&root, &[b"holdfast v1 hashing\0"]);
+    assert_eq!(access.hashing().page(b"x"), b3k(&hashing, &[b"x"]));
+    let wrapping = b3k(&root, &[b"holdfast v1 wrapping\0"]);
+    let wrapping_id = &b3k(&wrapping, &[b"holdfast v1 key id\0"])[..16];
+    let object = store.get(&key_names(&store, &access)[0]).unwrap();
+    // The header: magic, version 1, kind 4, suite 1, one slot; at 48 the class, at 52 the key id, at 68 the commitment.
+    assert_eq!(object[..16], *b"HOLDFAST\x01\0\x04\x01\x01\0\0\0");
+    assert_eq!((object[48], &object[52..68]), (1, wrapping_id));
+    let mut derived = [0; 64];
+    let message = [b"holdfast v1 object\0", &object[16..48], &manifest.repository.0, &[1]].concat();
+    blake3::Hasher::new_keyed(&wrapping).update(&message).finalize_xof().fill(&mut derived);
+    assert_eq!(object[68..100], derived[32..]);
 }
 
 #[test]
