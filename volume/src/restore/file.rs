@@ -1,0 +1,112 @@
+//! One regular file that is being restored, under a temporary name or in place.
+//!
+//! In: verified bytes at offsets. Out: a file that appears under its name when it is complete. Never: grows past the size it was begun with.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, ftruncate, unlinkat};
+use repository::target::{Metadata, TargetError, TargetFile};
+
+use super::metadata::{self, Subject};
+use super::temporary::TemporaryNames;
+use super::{Place, zero};
+use crate::error::{errno_of, target_error};
+use crate::read::read_full;
+
+/// An open file of a target.
+#[derive(Debug)]
+pub(super) struct RestoredFile {
+    file: File,
+    parent: OwnedFd,
+    name: Vec<u8>,
+    text: String,
+    size: u64,
+    /// Until the file has its real name.
+    temporary: Option<String>,
+}
+
+impl RestoredFile {
+    /// Begins a file of zeros under a temporary name.
+    pub(super) fn create(place: Place<'_>, names: &TemporaryNames, size: u64) -> Result<RestoredFile, TargetError> {
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(0o600);
+        let opened = names.create(|name| openat(&place.parent, name, flags, mode));
+        let (temporary, fd) = opened.map_err(|errno| place.error(errno))?;
+        let file = RestoredFile::new(place, fd, size, Some(temporary));
+        if size > 0 {
+            file.resize(size)?;
+        }
+        Ok(file)
+    }
+
+    /// Takes an existing regular file, opened for writing, and gives it its new size.
+    pub(super) fn in_place(place: Place<'_>, fd: OwnedFd, now: u64, size: u64) -> Result<RestoredFile, TargetError> {
+        let file = RestoredFile::new(place, fd, size, None);
+        if now != size {
+            file.resize(size)?;
+        }
+        Ok(file)
+    }
+
+    fn new(place: Place<'_>, fd: OwnedFd, size: u64, temporary: Option<String>) -> RestoredFile {
+        let Place { parent, name, text } = place;
+        RestoredFile { file: File::from(fd), parent, name: name.to_vec(), text, size, temporary }
+    }
+
+    fn resize(&self, size: u64) -> Result<(), TargetError> {
+        let length = i64::try_from(size).map_err(|_| self.error(Errno::EFBIG))?;
+        ftruncate(&self.file, length).map_err(|errno| self.error(errno))
+    }
+
+    fn error(&self, errno: Errno) -> TargetError {
+        target_error(self.text.clone(), errno)
+    }
+
+    /// Where a range ends, if it lies inside the file.
+    fn end(&self, offset: u64, length: u64) -> Result<u64, TargetError> {
+        offset.checked_add(length).filter(|end| *end <= self.size).ok_or_else(|| TargetError::Unwritable {
+            what: self.text.clone(),
+            why: format!("{length} bytes at {offset} reach beyond its size of {}", self.size),
+        })
+    }
+}
+
+impl TargetFile for RestoredFile {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, TargetError> {
+        read_full(&self.file, offset, buffer).map_err(|errno| self.error(errno))
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TargetError> {
+        self.end(offset, bytes.len() as u64)?;
+        self.file.write_all_at(bytes, offset).map_err(|error| self.error(errno_of(&error)))
+    }
+
+    fn zero(&self, offset: u64, length: u64) -> Result<(), TargetError> {
+        self.end(offset, length)?;
+        zero::zero(&self.file, offset, length, false).map_err(|errno| self.error(errno))
+    }
+
+    fn commit(mut self: Box<Self>, metadata: &Metadata) -> Result<(), TargetError> {
+        let applied = metadata::apply(Subject::Open(self.file.as_fd()), metadata, &self.text);
+        if let Some(temporary) = &self.temporary {
+            let put = renameat(&self.parent, temporary.as_str(), &self.parent, self.name.as_slice());
+            put.map_err(|errno| self.error(errno))?;
+            self.temporary = None;
+        }
+        applied
+    }
+}
+
+impl Drop for RestoredFile {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // If this fails the next restore sweeps it.
+            let _ = unlinkat(&self.parent, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
+        }
+    }
+}
