@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{demo, fuzz, test, tidy, tools, workspace::Workspace};
+use crate::{bench, demo, fuzz, test, tidy, tools, workspace::Workspace};
 
 /// Install tools, test, tidy, demonstrate, measure.
 #[derive(Debug, Parser)]
@@ -23,6 +23,11 @@ enum Task {
     Test(test::Options),
     /// Real data backed up, changed, destroyed, restored and proven identical
     Demo(demo::Options),
+    /// The same work on Holdfast and its peers, as a table
+    Bench(bench::Options),
+    /// Runs a command and notes what it cost
+    #[command(hide = true)]
+    Measure(bench::measure::Options),
     /// The rules of the project that the compiler does not know
     Tidy,
     /// Fuzz the decoders of stored bytes
@@ -32,7 +37,7 @@ enum Task {
 /// Parses the command line and runs it; what went wrong goes to standard error.
 pub(crate) fn run() -> ExitCode {
     match dispatch(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
@@ -40,13 +45,16 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-fn dispatch(task: Task) -> Result<()> {
+fn dispatch(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
-    match task {
+    let done = match task {
         Task::Tools(options) => tools::run(&workspace, &options),
         Task::Test(options) => test::run(&workspace, &options),
         Task::Demo(options) => demo::run(&workspace, &options),
+        Task::Bench(options) => bench::run(&workspace, &options),
         Task::Tidy => tidy::run(&workspace),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
-    }
+        Task::Measure(options) => return bench::measure::run(&options),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -37,7 +37,6 @@ pub(crate) struct Backup {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(crate) struct Statistics {
     pub(crate) entries: u64,
-    pub(crate) bytes_scanned: u64,
     pub(crate) bytes_read: u64,
     pub(crate) bytes_changed: u64,
     pub(crate) bytes_stored: u64,

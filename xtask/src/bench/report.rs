@@ -1,0 +1,360 @@
+//! Report: samples become medians, medians become tables and JSON.
+//!
+//! In: samples by tool and phase. Out: rows; tables for a terminal and for `docs/benchmarks.md`; `docs/benchmarks.json`. Never: measures.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{measure::Usage, targets, tool::Tool, workload::Workload};
+use crate::{process, quantity, table::Table, tidy::Finding, workspace::Workspace};
+
+/// One run of one phase.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sample {
+    pub(super) usage: Usage,
+    pub(super) bytes_read: Option<u64>,
+    pub(super) bytes_changed: Option<u64>,
+    pub(super) bytes_added: Option<u64>,
+    pub(super) bytes_stored: Option<u64>,
+    pub(super) bytes_metadata: Option<u64>,
+    pub(super) requests: Option<u64>,
+}
+
+/// All samples of one workload, by tool and phase.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Samples(BTreeMap<(String, String), Vec<Sample>>);
+
+impl Samples {
+    /// Takes one in.
+    pub(super) fn add(&mut self, tool: &str, phase: &str, sample: Sample) {
+        self.0.entry((tool.to_owned(), phase.to_owned())).or_default().push(sample);
+    }
+
+    fn of(&self, tool: &str, phase: &str) -> &[Sample] {
+        self.0.get(&(tool.to_owned(), phase.to_owned())).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Medians of one tool's phase; absent numbers were not measured, or the tool does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub(crate) struct Row {
+    pub(super) workload: String,
+    pub(super) phase: String,
+    pub(super) tool: String,
+    pub(super) version: String,
+    pub(super) runs: usize,
+    pub(super) seconds: Option<f64>,
+    pub(super) seconds_min: Option<f64>,
+    pub(super) seconds_max: Option<f64>,
+    pub(super) cpu_seconds: Option<f64>,
+    pub(super) peak_rss_bytes: Option<u64>,
+    pub(super) bytes_read: Option<u64>,
+    pub(super) bytes_changed: Option<u64>,
+    pub(super) bytes_added: Option<u64>,
+    pub(super) bytes_metadata: Option<u64>,
+    pub(super) metadata_share: Option<f64>,
+    pub(super) requests: Option<u64>,
+    pub(super) restore_seconds: Option<f64>,
+    pub(super) restore_cpu_seconds: Option<f64>,
+    pub(super) restore_peak_rss_bytes: Option<u64>,
+    pub(super) check_seconds: Option<f64>,
+    pub(super) note: Option<String>,
+}
+
+/// Everything of one run of the benchmark.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Report {
+    date: String,
+    machine: String,
+    scale: f64,
+    conditions: String,
+    rows: Vec<Row>,
+}
+
+impl Report {
+    /// An empty report about this machine, now.
+    pub(super) fn new(workspace: &Workspace, scale: f64, cold: bool, no_disk: Option<&str>) -> Result<Self> {
+        let date = process::text(Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
+        let commit = process::text(workspace.command("git").args(["describe", "--always", "--dirty"]))
+            .unwrap_or_else(|_| "unknown".to_owned());
+        let caches = if cold { "caches dropped before each run" } else { "caches warm" };
+        let source = match no_disk {
+            None => {
+                "source on an ext4 of its own, bytes read counted by its loop device below the page cache".to_owned()
+            }
+            Some(why) => format!("source on the machine's own filesystem, bytes read not counted ({why})"),
+        };
+        let conditions = format!("commit {commit}; {caches}; {source}; repository in a local folder");
+        Ok(Self { date, machine: machine()?, scale, conditions, rows: Vec::new() })
+    }
+
+    /// A tool that is not there still has a row.
+    pub(super) fn absent(&mut self, tool: &str, why: &str) {
+        let row =
+            Row { workload: "all".to_owned(), tool: tool.to_owned(), note: Some(why.to_owned()), ..Row::default() };
+        self.rows.push(row);
+    }
+
+    /// Adds the medians of a workload.
+    pub(super) fn add(&mut self, workload: Workload, tools: &[Tool], samples: &Samples) {
+        let workload = format!("{workload:?}").to_lowercase();
+        let version = |name: &str| tools.iter().find(|tool| tool.kind.name() == name).map(|tool| tool.version.clone());
+        for (tool, phase) in
+            samples.0.keys().filter(|(_, phase)| ["full", "increment", "cycle"].contains(&phase.as_str()))
+        {
+            let mut row = medians(samples.of(tool, phase));
+            if phase == "increment" {
+                add_restore(&mut row, samples, tool);
+            }
+            self.rows.push(Row {
+                workload: workload.clone(),
+                phase: phase.clone(),
+                tool: tool.clone(),
+                version: version(tool).unwrap_or_default(),
+                ..row
+            });
+        }
+        if !samples.of("cp", "restore").is_empty() {
+            let mut row = Row { workload, phase: "increment".to_owned(), tool: "cp".to_owned(), ..Row::default() };
+            add_restore(&mut row, samples, "cp");
+            self.rows.push(row);
+        }
+    }
+
+    /// Everything for a terminal.
+    pub(super) fn tables(&self) -> String {
+        let [rows, ratios, targets] = self.all_tables();
+        format!("{}\n\n{}\n{}\n{}", self.head(), rows.plain(), ratios.plain(), targets.plain())
+    }
+
+    fn markdown(&self) -> String {
+        let [rows, ratios, targets] = self.all_tables();
+        let parts =
+            [self.head(), "### Medians".to_owned(), rows.markdown(), "### Peers as multiples of Holdfast".to_owned()];
+        let end = [ratios.markdown(), "### Targets".to_owned(), targets.markdown()];
+        parts.into_iter().chain(end).map(|part| part.trim_end().to_owned() + "\n").collect::<Vec<_>>().join("\n")
+    }
+
+    fn head(&self) -> String {
+        format!("{}, {}; scale {}; {}", self.date, self.machine, self.scale, self.conditions)
+    }
+
+    fn all_tables(&self) -> [Table; 3] {
+        [row_table(&self.rows), ratio_table(&self.rows), targets::table(&self.rows)]
+    }
+
+    /// The rows as one JSON array.
+    pub(super) fn rows_json(&self) -> Result<String> {
+        serde_json::to_string_pretty(&self.rows).context("the rows could not be written as JSON")
+    }
+
+    /// Writes the JSON and renews the tables in the document of the same name.
+    pub(super) fn save(&self, file: &Path) -> Result<()> {
+        let json = serde_json::to_string_pretty(self).context("the report could not be written as JSON")? + "\n";
+        fs::write(file, json).with_context(|| format!("{} could not be written", file.display()))?;
+        let document = file.with_extension("md");
+        let text = fs::read_to_string(&document).unwrap_or_else(|_| format!("# Benchmarks\n\n{BEGIN}\n{END}\n"));
+        let text = with_tables(&text, &self.markdown()).with_context(|| no_markers(&document))?;
+        fs::write(&document, text).with_context(|| format!("{} could not be written", document.display()))
+    }
+}
+
+const BEGIN: &str = "<!-- tables: written by `cargo xtask bench --save docs/benchmarks.json` -->";
+const END: &str = "<!-- end of tables -->";
+
+fn no_markers(document: &Path) -> String {
+    format!("{} lacks the lines {BEGIN} and {END}", document.display())
+}
+
+fn with_tables(document: &str, tables: &str) -> Option<String> {
+    let (before, rest) = document.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n\n{tables}\n{END}{after}"))
+}
+
+/// Whether the tables in the document are those of the saved numbers.
+pub(super) fn stale(workspace: &Workspace) -> Result<Vec<Finding>> {
+    let (json, document) = (PathBuf::from("docs/benchmarks.json"), PathBuf::from("docs/benchmarks.md"));
+    let Ok(saved) = fs::read(workspace.root.join(&json)) else { return Ok(Vec::new()) };
+    let finding = |file: PathBuf, rule: String| Finding {
+        file,
+        line: 0,
+        rule,
+        next: "run `cargo xtask bench --save docs/benchmarks.json`".to_owned(),
+    };
+    let report: Report = match serde_json::from_slice(&saved) {
+        Ok(report) => report,
+        Err(error) => return Ok(vec![finding(json, format!("is not a report of this version: {error}"))]),
+    };
+    let text = fs::read_to_string(workspace.root.join(&document)).unwrap_or_default();
+    if with_tables(&text, &report.markdown()).is_some_and(|current| current == text) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![finding(document, "does not show the numbers of docs/benchmarks.json".to_owned())])
+}
+
+fn machine() -> Result<String> {
+    let model = fs::read_to_string("/proc/cpuinfo").context("/proc/cpuinfo could not be read")?;
+    let name = model
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let memory = fs::read_to_string("/proc/meminfo").context("/proc/meminfo could not be read")?;
+    let kib =
+        memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().split(' ').next()?.parse::<u64>().ok());
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let name = name.unwrap_or_else(|| "unknown processor".to_owned());
+    Ok(format!(
+        "{name}, {cores} cores, {} of memory, Linux {}",
+        quantity::bytes(kib.unwrap_or(0) * 1024),
+        kernel.trim()
+    ))
+}
+
+/// The middle one; of an even count the mean of the two in the middle.
+pub(super) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    Some(if values.len() % 2 == 1 { upper } else { f64::midpoint(values[middle - 1], upper) })
+}
+
+fn medians(samples: &[Sample]) -> Row {
+    let float = |field: fn(&Sample) -> f64| median(samples.iter().map(field));
+    let whole = |field: fn(&Sample) -> Option<u64>| {
+        median(samples.iter().filter_map(field).map(|value| value as f64)).map(|value| value.round() as u64)
+    };
+    let sum = |field: fn(&Sample) -> Option<u64>| samples.iter().map(field).sum::<Option<u64>>();
+    let share = sum(|sample| sample.bytes_metadata).zip(sum(|sample| sample.bytes_stored));
+    let seconds = || samples.iter().map(|sample| sample.usage.seconds);
+    Row {
+        runs: samples.len(),
+        seconds: float(|sample| sample.usage.seconds),
+        seconds_min: seconds().reduce(f64::min),
+        seconds_max: seconds().reduce(f64::max),
+        cpu_seconds: float(|sample| sample.usage.cpu_seconds),
+        peak_rss_bytes: samples.iter().map(|sample| sample.usage.peak_rss_bytes).max(),
+        bytes_read: whole(|sample| sample.bytes_read),
+        bytes_changed: whole(|sample| sample.bytes_changed),
+        bytes_added: whole(|sample| sample.bytes_added),
+        bytes_metadata: whole(|sample| sample.bytes_metadata),
+        metadata_share: share.map(|(metadata, stored)| metadata as f64 / stored.max(1) as f64),
+        requests: whole(|sample| sample.requests),
+        ..Row::default()
+    }
+}
+
+fn add_restore(row: &mut Row, samples: &Samples, tool: &str) {
+    let restore = medians(samples.of(tool, "restore"));
+    row.runs = row.runs.max(restore.runs);
+    row.restore_seconds = restore.seconds;
+    row.restore_cpu_seconds = restore.cpu_seconds;
+    row.restore_peak_rss_bytes = restore.peak_rss_bytes;
+    row.check_seconds = medians(samples.of(tool, "check")).seconds;
+}
+
+fn shown<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), show)
+}
+
+fn row_table(rows: &[Row]) -> Table {
+    let mut table = Table::new([
+        "workload",
+        "phase",
+        "tool",
+        "runs",
+        "seconds",
+        "CPU s",
+        "peak RSS",
+        "read",
+        "changed",
+        "added",
+        "metadata",
+        "requests",
+        "restore s",
+        "restore RSS",
+        "check s",
+    ]);
+    let seconds = |value: Option<f64>| shown(value, |value| format!("{value:.2}"));
+    for row in rows {
+        if let Some(note) = &row.note {
+            table.row([row.workload.clone(), String::new(), row.tool.clone(), note.clone()]);
+            continue;
+        }
+        let bytes = |value: Option<u64>| shown(value, quantity::bytes);
+        table.row([
+            row.workload.clone(),
+            row.phase.clone(),
+            row.tool.clone(),
+            row.runs.to_string(),
+            seconds(row.seconds),
+            seconds(row.cpu_seconds),
+            bytes(row.peak_rss_bytes),
+            bytes(row.bytes_read),
+            bytes(row.bytes_changed),
+            bytes(row.bytes_added),
+            shown(row.metadata_share, |share| format!("{:.1} %", share * 100.0)),
+            shown(row.requests, |count| count.to_string()),
+            seconds(row.restore_seconds),
+            bytes(row.restore_peak_rss_bytes),
+            seconds(row.check_seconds),
+        ]);
+    }
+    table
+}
+
+/// Each peer's numbers divided by Holdfast's: above 1 Holdfast needs less.
+fn ratio_table(rows: &[Row]) -> Table {
+    let mut table = Table::new([
+        "workload",
+        "phase",
+        "tool",
+        "seconds",
+        "CPU s",
+        "peak RSS",
+        "read",
+        "added",
+        "restore s",
+        "check s",
+    ]);
+    for row in rows.iter().filter(|row| row.tool != "holdfast" && row.note.is_none()) {
+        let Some(own) =
+            rows.iter().find(|own| own.tool == "holdfast" && own.workload == row.workload && own.phase == row.phase)
+        else {
+            continue;
+        };
+        let float = |field: fn(&Row) -> Option<f64>| times(field(row), field(own));
+        let whole = |field: fn(&Row) -> Option<u64>| {
+            times(field(row).map(|value| value as f64), field(own).map(|value| value as f64))
+        };
+        table.row([
+            row.workload.clone(),
+            row.phase.clone(),
+            row.tool.clone(),
+            float(|row| row.seconds),
+            float(|row| row.cpu_seconds),
+            whole(|row| row.peak_rss_bytes),
+            whole(|row| row.bytes_read),
+            whole(|row| row.bytes_added),
+            float(|row| row.restore_seconds),
+            float(|row| row.check_seconds),
+        ]);
+    }
+    table
+}
+
+fn times(peer: Option<f64>, own: Option<f64>) -> String {
+    let ratio = peer.zip(own).filter(|(_, own)| *own > 0.0).map(|(peer, own)| peer / own);
+    shown(ratio, |ratio| if ratio >= 100.0 { format!("{ratio:.0}x") } else { format!("{ratio:.2}x") })
+}
+
+#[cfg(test)]
+mod tests;
