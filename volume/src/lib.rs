@@ -14,6 +14,8 @@ mod listing;
 pub mod read;
 pub mod restore;
 mod sys;
+#[cfg(test)]
+mod testing;
 pub mod walk;
 
 pub use error::OpenError;

@@ -80,3 +80,24 @@ fn time(raw: &libc::statx_timestamp) -> Time {
     // A network filesystem could say anything; the rest of the program may rely on the bound.
     Time { seconds: raw.tv_sec, nanoseconds: raw.tv_nsec.min(999_999_999) }
 }
+
+/// The kernel's own handle of an entry: not used, only measured (`walk` says why).
+#[cfg(test)]
+pub(crate) fn file_handle(dir: impl AsFd, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    #[repr(C)]
+    struct Handle {
+        bytes: u32,
+        kind: i32,
+        handle: [u8; 128],
+    }
+    let mut out = Handle { bytes: 128, kind: 0, handle: [0; 128] };
+    let mut mount: libc::c_int = 0;
+    name.with_nix_path(|name| {
+        // SAFETY: `name` ends in NUL; `out` says how much room it has and has it; both live through the call.
+        let result = unsafe {
+            libc::name_to_handle_at(dir.as_fd().as_raw_fd(), name.as_ptr(), (&raw mut out).cast(), &raw mut mount, 0)
+        };
+        Errno::result(result)
+    })??;
+    Ok(out.handle[..out.bytes as usize].to_vec())
+}

@@ -130,8 +130,11 @@ impl Directory for OpenDirectory<'_> {
     }
 }
 
+/// Extended attributes: names and values.
+pub(crate) type Extended = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// All extended attributes of an `O_PATH` descriptor, sorted by name.
-pub(crate) fn extended(fd: BorrowedFd<'_>, text: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, SourceError> {
+pub(crate) fn extended(fd: BorrowedFd<'_>, text: &str) -> Result<Extended, SourceError> {
     let owner = Owner::Path(fd);
     let unreadable = |why: &str| SourceError::Unreadable { what: text.to_owned(), why: why.to_owned() };
     // Most entries have none: the first question must not cost 64 KiB of zeroed memory.
