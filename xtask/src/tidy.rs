@@ -75,6 +75,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         .map(|target| workspace.relative(&target.src_path).to_owned())
         .collect();
     findings.extend(edges::check(&packages));
+    if let Some(deny) = sources.iter().find(|source| source.file == Path::new("deny.toml")) {
+        findings.extend(edges::check_bans(&deny.text, &workspace.built_crates()?));
+    }
     findings.extend(modules::check(&sources, &roots));
     findings.extend(sources.iter().flat_map(text::check));
     findings.extend(crate::bench::stale_document(workspace)?);

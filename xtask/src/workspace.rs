@@ -62,6 +62,18 @@ impl Workspace {
         Ok(metadata.packages)
     }
 
+    /// The names of all crates that are built, ours and others', for this machine.
+    pub(crate) fn built_crates(&self) -> Result<Vec<String>> {
+        let arguments =
+            ["tree", "--workspace", "--locked", "--edges", "normal,build,dev", "--prefix", "none", "--format", "{p}"];
+        let listing = process::text(self.cargo().args(arguments))?;
+        let mut names: Vec<String> =
+            listing.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
     /// Every file that is tracked, or new and not ignored; relative to the root, sorted.
     pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
         let listing = process::capture(self.command("git").args([

@@ -105,6 +105,7 @@ impl Report {
     /// Adds the medians of a workload.
     pub(super) fn add(&mut self, workload: Workload, tools: &[Tool], samples: &Samples) {
         let workload = format!("{workload:?}").to_lowercase();
+        let first = self.rows.len();
         let version = |name: &str| tools.iter().find(|tool| tool.kind.name() == name).map(|tool| tool.version.clone());
         for (tool, phase) in
             samples.0.keys().filter(|(_, phase)| ["full", "increment", "cycle"].contains(&phase.as_str()))
@@ -126,6 +127,7 @@ impl Report {
             add_restore(&mut row, samples, "cp");
             self.rows.push(row);
         }
+        self.rows[first..].sort_by_key(|row| rank(&row.phase, &row.tool));
     }
 
     /// Everything for a terminal.
@@ -250,6 +252,12 @@ fn medians(samples: &[Sample]) -> Row {
         requests: whole(|sample| sample.requests),
         ..Row::default()
     }
+}
+
+/// Phases in the order in which they happen, Holdfast before its peers before the references.
+fn rank(phase: &str, tool: &str) -> (usize, usize) {
+    let place = |order: &[&str], name: &str| order.iter().position(|known| *known == name).unwrap_or(order.len());
+    (place(&["full", "increment", "cycle"], phase), place(&["holdfast", "restic", "borg", "rustic"], tool))
 }
 
 fn add_restore(row: &mut Row, samples: &Samples, tool: &str) {

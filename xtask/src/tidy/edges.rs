@@ -1,6 +1,7 @@
-//! Edges: which crate may know which.
+//! Edges: which crate may know which, and which may not be there at all.
 //!
-//! In: the crates and what they depend on. Out: a finding per arrow that the design does not allow. Never: judges crates that are not ours.
+//! In: the crates, what they depend on, and the bans of `deny.toml`. Out: a finding per arrow that the design does not allow and per banned
+//! crate that is built. Never: judges licences and sources; that is cargo-deny's work.
 
 use std::path::Path;
 
@@ -24,6 +25,25 @@ const ALLOWED: [(&str, &[&str]); 10] = [
 /// Checks all crates.
 pub(super) fn check(packages: &[Package]) -> Vec<Finding> {
     packages.iter().flat_map(package_findings).collect()
+}
+
+/// Banned crates that are built although `deny.toml` forbids them.
+pub(super) fn check_bans(deny: &str, built: &[String]) -> Vec<Finding> {
+    let present = bans(deny).filter(|(name, _)| built.iter().any(|built| built == name));
+    let finding = |(name, reason): (&str, &str)| {
+        let next = format!("find who wants it with `cargo tree --invert {name}` and switch that feature off");
+        Finding::new(Path::new("Cargo.lock"), 0, format!("{name} is built but banned ({reason})"), next)
+    };
+    present.map(finding).collect()
+}
+
+/// The lines `{ crate = "name", reason = "why" }`.
+fn bans(deny: &str) -> impl Iterator<Item = (&str, &str)> {
+    deny.lines().filter_map(|line| {
+        let (name, rest) = line.trim().strip_prefix("{ crate = \"")?.split_once('"')?;
+        let reason = rest.split_once("reason = \"")?.1.split('"').next()?;
+        Some((name, reason))
+    })
 }
 
 fn package_findings(package: &Package) -> Vec<Finding> {
@@ -77,6 +97,21 @@ mod tests {
     fn siblings_never_meet() {
         assert_eq!(findings("agent", &["controller"]).len(), 1);
         assert_eq!(findings("controller", &["agent", "volume"]).len(), 2);
+    }
+
+    #[test]
+    fn a_banned_crate_is_found_with_its_reason() {
+        let deny = "deny = [\n    { crate = \"ring\", reason = \"one provider\" },\n    { crate = \"x\", reason = \"y\" },\n]\n";
+        let found: Vec<String> =
+            check_bans(deny, &["ring-like".to_owned(), "ring".to_owned()]).iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("ring is built but banned (one provider)"), "{found:?}");
+    }
+
+    #[test]
+    fn our_own_bans_are_readable() {
+        let names: Vec<&str> = bans(include_str!("../../../deny.toml")).map(|(name, _)| name).collect();
+        assert!(["openssl-sys", "native-tls", "ring"].iter().all(|name| names.contains(name)), "{names:?}");
     }
 
     #[test]
