@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload};
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::Handle;
 
 mod deadline;
 mod directory;
@@ -139,7 +139,7 @@ impl Store {
     pub fn get_at_most(&self, name: &str, bytes_max: u64) -> Result<Bytes, StoreError> {
         let asked = Asked { operation: Operation::Get, name };
         let path = parse(name)?;
-        self.block(asked, self.retry.run(|| self.whole(&path, asked, bytes_max)))
+        asked.block(&self.runtime, self.retry.run(|| self.whole(&path, asked, bytes_max)))
     }
 
     /// Exactly the bytes of `range`, or an error; [`StoreError::Truncated`] when the object ends before it.
@@ -155,14 +155,14 @@ impl Store {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        self.block(asked, self.retry.run(|| self.part(&path, asked, range.clone())))
+        asked.block(&self.runtime, self.retry.run(|| self.part(&path, asked, range.clone())))
     }
 
     /// The size of an object in bytes; None when it does not exist.
     pub fn size(&self, name: &str) -> Result<Option<u64>, StoreError> {
         let asked = Asked { operation: Operation::Get, name };
         let path = parse(name)?;
-        match self.block(asked, self.retry.run(|| self.head(&path, asked))) {
+        match asked.block(&self.runtime, self.retry.run(|| self.head(&path, asked))) {
             Err(StoreError::NotFound { .. }) => Ok(None),
             size => size.map(Some),
         }
@@ -177,38 +177,28 @@ impl Store {
     pub fn put(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
         let asked = Asked { operation: Operation::Put, name };
         let path = parse(name)?;
-        self.block(asked, self.retry.run(|| self.write(&path, asked, bytes.clone())))
+        asked.block(&self.runtime, self.retry.run(|| self.write(&path, asked, bytes.clone())))
     }
 
     /// Writes an object with exactly one request: after an error nobody knows whether it exists, or will.
     pub fn put_once(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
         let asked = Asked { operation: Operation::Put, name };
         let path = parse(name)?;
-        self.block(asked, self.write(&path, asked, bytes))
+        asked.block(&self.runtime, self.write(&path, asked, bytes))
     }
 
     /// Every object below `prefix`, a whole number of path components (empty: everything); sorted by name.
     pub fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let asked = Asked { operation: Operation::List, name: prefix };
         let path = parse_prefix(prefix)?;
-        self.block(asked, self.retry.run(|| self.names(&path, asked)))
+        asked.block(&self.runtime, self.retry.run(|| self.names(&path, asked)))
     }
 
     /// Removes an object. One that does not exist is fine.
     pub fn delete(&self, name: &str) -> Result<(), StoreError> {
         let asked = Asked { operation: Operation::Delete, name };
         let path = parse(name)?;
-        self.block(asked, self.retry.run(|| self.remove(&path, asked)))
-    }
-
-    fn block<T>(&self, asked: Asked<'_>, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        if Handle::try_current().is_ok() {
-            return Err(StoreError::InsideRuntime { operation: asked.operation, name: asked.name.to_owned() });
-        }
-        if self.runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
-            return Err(StoreError::SingleThreadRuntime { operation: asked.operation, name: asked.name.to_owned() });
-        }
-        self.runtime.block_on(work)
+        asked.block(&self.runtime, self.retry.run(|| self.remove(&path, asked)))
     }
 
     async fn whole(&self, path: &Path, asked: Asked<'_>, bytes_max: u64) -> Result<Bytes, StoreError> {

@@ -20,7 +20,7 @@ use object_store::{
 };
 
 use super::error::Elapsed;
-use super::layer::{Layer, Layered};
+use super::layer::{Layer, layered};
 
 /// How long a request may stand still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ struct Deadline {
 
 /// `inner`, which fails instead of hanging.
 pub(super) fn patient(inner: Arc<dyn ObjectStore>, patience: Patience) -> Arc<dyn ObjectStore> {
-    Layered::new(Deadline { inner, patience })
+    layered(Deadline { inner, patience })
 }
 
 impl std::fmt::Display for Deadline {

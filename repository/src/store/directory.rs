@@ -13,7 +13,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, Result};
 
-use super::layer::{Layer, Layered};
+use super::layer::{Layer, layered};
 
 #[derive(Debug)]
 struct Directory {
@@ -24,7 +24,7 @@ struct Directory {
 /// The directory at `path`, which must exist.
 pub(super) fn directory(path: &FilePath) -> Result<Arc<dyn ObjectStore>> {
     let files = LocalFileSystem::new_with_prefix(path)?.with_fsync(true);
-    Ok(Layered::new(Directory { inner: Arc::new(files.clone()), files }))
+    Ok(layered(Directory { inner: Arc::new(files.clone()), files }))
 }
 
 /// Creates the directory at `path` with everything above it, durably.

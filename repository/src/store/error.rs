@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use model::ErrorClass;
 use object_store::client::HttpError;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::http::HttpFailure;
 
@@ -257,6 +258,21 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// Does the work of a blocking call on `runtime`, unless that would stop the runtime, or nobody would do it.
+    pub(super) fn block<T>(
+        self,
+        runtime: &Handle,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if Handle::try_current().is_ok() {
+            return Err(StoreError::InsideRuntime { operation: self.operation, name: self.name.to_owned() });
+        }
+        if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+            return Err(StoreError::SingleThreadRuntime { operation: self.operation, name: self.name.to_owned() });
+        }
+        runtime.block_on(work)
+    }
+
     /// The error that the engine sees for one of `object_store`.
     pub(super) fn failed(self, error: object_store::Error) -> StoreError {
         let cause = root_cause(&error);

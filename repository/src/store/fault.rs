@@ -210,13 +210,15 @@ impl Faults {
         let count = late.len();
         for Late { store, location, payload } in late {
             let operation = if payload.is_some() { Operation::Put } else { Operation::Delete };
-            let applied = runtime.block_on(async {
-                match payload {
+            let asked = Asked { operation, name: location.as_ref() };
+            let landed = asked.block(runtime, async {
+                let applied = match payload {
                     Some(payload) => store.put(&location, payload).await.map(drop),
                     None => store.delete(&location).await,
-                }
+                };
+                applied.map_err(|error| asked.failed(error))
             });
-            match applied.map_err(|error| Asked { operation, name: location.as_ref() }.failed(error)) {
+            match landed {
                 Err(error) if !error.is_not_found() => return Err(error),
                 _ => {}
             }

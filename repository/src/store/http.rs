@@ -96,12 +96,13 @@ impl HttpService for Explaining {
         let service = Service::of(request.uri().host().unwrap_or_default());
         let lists =
             request.uri().query().is_some_and(|query| query.contains("list-type=2") || query.contains("comp=list"));
+        let reads = request.method() == "GET";
         let response = self.inner.execute(request).await.map_err(|error| unreachable_because(error, service))?;
         match response.status().as_u16() {
             200..=299 if lists => whole_list(response).await,
             // 304 is an answer that object_store knows what to do with.
             200..=299 | 304 => Ok(response),
-            _ => explain(response, service).await,
+            _ => explain(response, service, reads).await,
         }
     }
 }
@@ -177,8 +178,9 @@ async fn whole_list(response: HttpResponse) -> Result<HttpResponse, HttpError> {
     Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body)))
 }
 
-/// Turns a refusal into an error; an absent object stays an answer, because `object_store` gives that its meaning.
-async fn explain(response: HttpResponse, service: Service) -> Result<HttpResponse, HttpError> {
+/// Turns a refusal into an error; an absent object stays an answer, because `object_store` gives that its meaning. A page that says 404 without the code
+/// that every store gives with it comes from something else on the way, and says nothing about the object. (The answer to a HEAD has no page.)
+async fn explain(response: HttpResponse, service: Service, reads: bool) -> Result<HttpResponse, HttpError> {
     let (parts, body) = response.into_parts();
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let retry_after = header("retry-after").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
@@ -186,7 +188,8 @@ async fn explain(response: HttpResponse, service: Service) -> Result<HttpRespons
     let body = read_at_most(body, ERROR_BODY_BYTES_MAX).await;
     let text = String::from_utf8_lossy(&body);
     let code = azure_code.or_else(|| between(&text, "<Code>", "</Code>")).unwrap_or_default();
-    if parts.status.as_u16() == 404 && !is_missing_bucket(&code, &text) && service == Service::Store {
+    let absent = parts.status.as_u16() == 404 && !is_missing_bucket(&code, &text) && service == Service::Store;
+    if absent && !(reads && code.is_empty()) {
         return Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body.freeze())));
     }
     let message = between(&text, "<Message>", "</Message>").or_else(|| between(&text, "\"message\": \"", "\""));
@@ -272,4 +275,44 @@ fn is_broken_transfer(code: &str) -> bool {
             | "XAmzContentSHA256Mismatch"
             | "XAmzContentChecksumMismatch"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use model::ErrorClass;
+
+    use super::super::error::Operation;
+    use super::*;
+
+    fn judged(error: HttpError) -> StoreError {
+        let error = object_store::Error::Generic { store: "S3", source: Box::new(error) };
+        Asked { operation: Operation::Get, name: "a" }.failed(error)
+    }
+
+    fn connect_error(text: &str) -> HttpError {
+        HttpError::new(HttpErrorKind::Connect, std::io::Error::other(text.to_owned()))
+    }
+
+    #[test]
+    fn a_machine_without_an_identity_has_no_credentials_and_is_not_asked_again() {
+        let error = judged(unreachable_because(connect_error("timed out"), Service::of("169.254.169.254")));
+        assert!(matches!(error, StoreError::NoCredentials { .. }), "{error}");
+        assert_eq!(error.class(), ErrorClass::Denied);
+    }
+
+    #[test]
+    fn an_identity_service_that_is_away_may_come_back() {
+        let error = judged(unreachable_because(connect_error("timed out"), Service::of("sts.eu-west-1.amazonaws.com")));
+        assert_eq!(error.class(), ErrorClass::Retry, "{error}");
+    }
+
+    #[test]
+    fn a_certificate_that_nobody_vouches_for_is_not_a_matter_of_time() {
+        let error = judged(unreachable_because(
+            connect_error("invalid peer certificate: UnknownIssuer"),
+            Service::of("s3.example"),
+        ));
+        assert_eq!(error.class(), ErrorClass::Denied, "{error}");
+        assert!(error.to_string().contains("AWS_CA_BUNDLE"), "{error}");
+    }
 }

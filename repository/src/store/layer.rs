@@ -39,15 +39,15 @@ pub(super) trait Layer: Debug + Display + Send + Sync + 'static {
     }
 }
 
-/// A layer as a store.
+/// `layer` as a store.
+pub(super) fn layered(layer: impl Layer) -> Arc<dyn ObjectStore> {
+    Arc::new(Layered(Arc::new(layer)))
+}
+
 #[derive(Debug)]
-pub(super) struct Layered<L>(Arc<L>);
+struct Layered<L>(Arc<L>);
 
 impl<L: Layer> Layered<L> {
-    pub(super) fn new(layer: L) -> Arc<dyn ObjectStore> {
-        Arc::new(Layered(Arc::new(layer)))
-    }
-
     fn unused(&self, operation: &str) -> Error {
         Error::NotImplemented { operation: operation.to_owned(), implementer: self.to_string() }
     }

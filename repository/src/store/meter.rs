@@ -15,7 +15,7 @@ use object_store::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::layer::{Layer, Layered};
+use super::layer::{Layer, layered};
 
 /// Names in one page of a list: what S3 and GCS answer at most, and what their price lists count. (Azure sends up to 5,000.)
 const PAGE_NAMES: u64 = 1_000;
@@ -94,7 +94,7 @@ struct Meter {
 
 /// `inner`, counted.
 pub(super) fn metered(inner: Arc<dyn ObjectStore>, counters: Arc<Counters>) -> Arc<dyn ObjectStore> {
-    Layered::new(Meter { inner, counters })
+    layered(Meter { inner, counters })
 }
 
 impl std::fmt::Display for Meter {

@@ -10,7 +10,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, PutMode, PutOptions, PutPayload, PutResult, Result};
 
 use super::http::{HttpFailure, Refusal};
-use super::layer::{Layer, Layered};
+use super::layer::{Layer, layered};
 
 #[derive(Debug)]
 struct RefuseConditional {
@@ -19,7 +19,7 @@ struct RefuseConditional {
 
 /// `inner`, without conditional writes.
 pub fn refuse_conditional(inner: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
-    Layered::new(RefuseConditional { inner })
+    layered(RefuseConditional { inner })
 }
 
 impl std::fmt::Display for RefuseConditional {

@@ -15,7 +15,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetResult, GetResultPayload, ObjectStore, PutOptions, PutPayload, PutResult, Result};
 use tokio::time::Instant;
 
-use super::layer::{Layer, Layered};
+use super::layer::{Layer, layered};
 
 /// A bucket of bytes that fills at a rate and is shared by everybody who holds it, in both directions.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ struct Throttle {
 
 /// `inner`, at most as fast as `bandwidth`.
 pub(super) fn throttled(inner: Arc<dyn ObjectStore>, bandwidth: Arc<Bandwidth>) -> Arc<dyn ObjectStore> {
-    Layered::new(Throttle { inner, bandwidth })
+    layered(Throttle { inner, bandwidth })
 }
 
 impl std::fmt::Display for Throttle {

@@ -15,7 +15,7 @@ use object_store::{
 };
 
 use super::super::error::{Injected, Operation};
-use super::super::layer::{Layer, Layered};
+use super::super::layer::{Layer, layered};
 use super::{Effect, Failure, Faults, Late, damaged};
 
 #[derive(Debug)]
@@ -26,7 +26,7 @@ struct Fault {
 
 /// `inner`, with faults.
 pub(in super::super) fn faulty(inner: Arc<dyn ObjectStore>, faults: Arc<Faults>) -> Arc<dyn ObjectStore> {
-    Layered::new(Fault { inner, faults })
+    layered(Fault { inner, faults })
 }
 
 impl std::fmt::Display for Fault {

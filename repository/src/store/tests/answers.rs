@@ -117,6 +117,24 @@ fn an_absent_object_is_not_an_absent_bucket() {
 }
 
 #[test]
+fn a_page_that_says_404_is_not_an_absent_object() {
+    let runtime = runtime();
+    let store =
+        client(&runtime, &server(&answer("404 Not Found", "Content-Type: text/html\r\n", "<html>nginx</html>")).url);
+    let error = store.get("d/x/marks/1").expect_err("a proxy knows nothing of marks");
+    assert!(matches!(error, StoreError::Unexpected { .. }), "{error}");
+}
+
+#[test]
+fn a_connection_that_closes_without_an_answer_is_not_tried_again_behind_our_back() {
+    let runtime = runtime();
+    let server = server("");
+    let error = client(&runtime, &server.url).put_once("d/x/sessions/1.open", Bytes::new()).expect_err("no answer");
+    assert_eq!(error.class(), ErrorClass::Retry, "{error}");
+    assert_eq!(server.asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn a_store_that_asks_to_wait_is_given_the_time() {
     let runtime = runtime();
     let server = server(&answer("503 Slow Down", "Retry-After: 7\r\n", &xml("SlowDown", "Reduce your rate")));

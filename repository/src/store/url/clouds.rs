@@ -9,7 +9,7 @@ use super::super::http::Connector;
 use super::{Environment, OpenError, client_options, sent_once};
 
 /// Variables that `object_store` understands as they are. Without any, the default credentials file or the machine's identity is used.
-const GOOGLE: [&str; 7] = [
+pub(super) const GOOGLE: [&str; 7] = [
     "GOOGLE_SERVICE_ACCOUNT",
     "GOOGLE_SERVICE_ACCOUNT_PATH",
     "GOOGLE_SERVICE_ACCOUNT_KEY",
@@ -20,7 +20,7 @@ const GOOGLE: [&str; 7] = [
 ];
 
 /// The same for Azure; the account name is required.
-const AZURE: [&str; 21] = [
+pub(super) const AZURE: [&str; 21] = [
     "AZURE_STORAGE_ACCOUNT_NAME",
     "AZURE_STORAGE_ACCOUNT_KEY",
     "AZURE_STORAGE_ACCESS_KEY",

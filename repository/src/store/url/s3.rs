@@ -12,7 +12,7 @@ use super::profile::{Profile, read_profile};
 use super::{Environment, OpenError, client_options, sent_once};
 
 /// Variables that `object_store` understands as they are.
-const PASSED_ON: [&str; 15] = [
+pub(super) const PASSED_ON: [&str; 15] = [
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_ROLE_ARN",
     "AWS_ROLE_SESSION_NAME",

@@ -157,9 +157,40 @@ fn settings_that_make_no_sense_are_named() {
 }
 
 #[test]
-fn every_variable_that_is_passed_on_is_known() {
+fn clouds_open_with_their_variables() {
     let azure = [("AZURE_STORAGE_ACCOUNT", "account"), ("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")];
     clouds::open_azure("container", &environment(&azure)).unwrap();
     clouds::open_gcs("bucket", &environment(&[("GOOGLE_SKIP_SIGNATURE", "true")])).unwrap();
     assert_eq!(clouds::open_azure("container", &nothing).expect_err("no account").class(), ErrorClass::Invalid);
+}
+
+#[test]
+fn every_variable_that_is_passed_on_is_known() {
+    let lower = |name: &&str| name.to_ascii_lowercase();
+    assert!(s3::PASSED_ON.iter().all(|name| lower(name).parse::<object_store::aws::AmazonS3ConfigKey>().is_ok()));
+    assert!(clouds::GOOGLE.iter().all(|name| lower(name).parse::<object_store::gcp::GoogleConfigKey>().is_ok()));
+    assert!(clouds::AZURE.iter().all(|name| lower(name).parse::<object_store::azure::AzureConfigKey>().is_ok()));
+}
+
+#[test]
+fn a_broken_secret_is_not_repeated() {
+    let azure = [("AZURE_STORAGE_ACCOUNT", "account"), ("AZURE_STORAGE_ACCOUNT_KEY", "hush!")];
+    let google = [("GOOGLE_SERVICE_ACCOUNT_KEY", "{\"private_key\": \"hush\"}")];
+    for error in [
+        clouds::open_azure("container", &environment(&azure)).err(),
+        clouds::open_gcs("bucket", &environment(&google)).err(),
+    ] {
+        let error = error.expect("no usable key");
+        assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_or_refused_and_what_is_read_prints_as_itself(text in "\\PC{0,40}|[a-z0-9]{0,5}://[a-z@?#./%]{0,30}") {
+        if let Ok(location) = text.parse::<Location>() {
+            let printed = location.to_string();
+            proptest::prop_assert_eq!(printed.parse::<Location>().unwrap(), location);
+        }
+    }
 }
