@@ -2,11 +2,10 @@
 //!
 //! Only root can mount and make devices. A test that needs it and does not have it says SKIP.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use repository::source::{Attributes, Directory, FileType, Source, Stat, Time};
@@ -16,9 +15,17 @@ use tempfile::TempDir;
 use crate::sys::xattr::Owner;
 use crate::{DirectorySource, SourceOptions};
 
+/// The clock that stamps files: what these tests compare with.
+#[expect(clippy::disallowed_methods, reason = "the kernel stamps files by this clock")]
 pub(crate) fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Time { seconds: since.as_secs() as i64, nanoseconds: since.subsec_nanos() }
+}
+
+/// For deadlines of races and for measurements.
+#[expect(clippy::disallowed_methods, reason = "races and measurements run by the real clock")]
+pub(crate) fn instant() -> Instant {
+    Instant::now()
 }
 
 pub(crate) fn after(time: Time, seconds: i64) -> Time {
@@ -94,11 +101,6 @@ impl Drop for Loop {
     fn drop(&mut self) {
         let _ = Command::new("losetup").arg("-d").arg(&self.path).status();
     }
-}
-
-pub(crate) fn c_path(path: &Path) -> CString {
-    use std::os::unix::ffi::OsStrExt;
-    CString::new(path.as_os_str().as_bytes()).unwrap()
 }
 
 pub(crate) fn set_attribute(path: &Path, name: &[u8], value: &[u8]) {

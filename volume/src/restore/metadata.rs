@@ -121,8 +121,10 @@ pub(super) fn apply(subject: Subject<'_>, metadata: &Metadata, text: &str) -> Re
         }
     }
     let capability = metadata.attributes.extended.iter().find(|(name, _)| name == CAPABILITY);
-    if let (Some((_, value)), false) = (capability, faults.exposed) {
-        set_one(subject.owner(), CAPABILITY, value, &mut buffer, &mut faults);
+    if let (Some((_, value)), false) = (capability, faults.exposed)
+        && !has_value(subject.owner(), CAPABILITY, value, &mut buffer)
+    {
+        set_one(subject.owner(), CAPABILITY, value, &mut faults);
     }
     if now.mtime != metadata.mtime
         && let Err(errno) = subject.set_times(metadata.mtime)
@@ -162,11 +164,10 @@ fn reconcile(owner: Owner<'_>, metadata: &Metadata, buffer: &mut Vec<u8>, faults
         }
     }
     for (name, value) in wanted.iter().filter(|(name, _)| name != CAPABILITY) {
-        touched_acl |= name.starts_with(ACL_PREFIX);
-        if present.contains(name) {
-            set_one(owner, name, value, buffer, faults);
-        } else if let Err(errno) = owner.set(name, value) {
-            note_attribute(faults, name, errno);
+        let is_right = present.contains(name) && has_value(owner, name, value, buffer);
+        if !is_right {
+            touched_acl |= name.starts_with(ACL_PREFIX);
+            set_one(owner, name, value, faults);
         }
     }
     touched_acl
@@ -190,11 +191,13 @@ fn list(owner: Owner<'_>, buffer: &mut Vec<u8>) -> Result<Vec<Vec<u8>>, Errno> {
     Ok(buffer[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
 }
 
-/// Sets an attribute that may have the value already.
-fn set_one(owner: Owner<'_>, name: &[u8], value: &[u8], buffer: &mut Vec<u8>, faults: &mut Faults) {
+fn has_value(owner: Owner<'_>, name: &[u8], value: &[u8], buffer: &mut Vec<u8>) -> bool {
     buffer.resize(XATTR_BYTES_MAX, 0);
-    let is_there = owner.get(name, buffer).is_ok_and(|size| &buffer[..size] == value);
-    if !is_there && let Err(errno) = owner.set(name, value) {
+    owner.get(name, buffer).is_ok_and(|size| &buffer[..size] == value)
+}
+
+fn set_one(owner: Owner<'_>, name: &[u8], value: &[u8], faults: &mut Faults) {
+    if let Err(errno) = owner.set(name, value) {
         note_attribute(faults, name, errno);
     }
 }

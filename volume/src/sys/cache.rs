@@ -58,3 +58,88 @@ pub(crate) fn write_out(fd: impl AsFd) -> Result<(), Errno> {
     // SAFETY: takes numbers only.
     Errno::result(unsafe { libc::sync_file_range(fd.as_fd().as_raw_fd(), 0, 0, flags) }).map(drop)
 }
+
+/// Here because a mapping needs unsafe code.
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+
+    use repository::source::{Content, ReadVerdict, Source, Stat};
+
+    use crate::testing::{after, now, options, scratch};
+    use crate::{DirectorySource, SourceOptions};
+
+    /// One page of a file, mapped shared and writable.
+    struct Mapping(*mut u8);
+
+    impl Mapping {
+        fn of(file: &File) -> Mapping {
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            // SAFETY: maps one page of a file that is at least that long, at an address of the kernel's choice.
+            let at =
+                unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+            assert_ne!(at, libc::MAP_FAILED);
+            Mapping(at.cast())
+        }
+
+        fn store(&self, byte: u8) {
+            // SAFETY: the page is mapped and writable until the drop.
+            unsafe { self.0.write_volatile(byte) };
+        }
+    }
+
+    impl Drop for Mapping {
+        fn drop(&mut self) {
+            // SAFETY: unmaps what `of` mapped.
+            unsafe { libc::munmap(self.0.cast(), 4096) };
+        }
+    }
+
+    fn stat(source: &DirectorySource) -> Stat {
+        source.directory(&[]).unwrap().stat(b"file").unwrap().unwrap()
+    }
+
+    fn open(source: &DirectorySource, stat: &Stat) -> Box<dyn Content> {
+        source.directory(&[]).unwrap().open(b"file", stat).unwrap()
+    }
+
+    /// The heart of the settle protocol: a store through a mapping that was dirty before never goes unseen.
+    #[test]
+    fn every_store_through_a_mapping_after_the_opening_moves_the_stamp() {
+        let scratch = scratch();
+        let path = scratch.path().join("file");
+        std::fs::write(&path, vec![0; 4096]).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let mapping = Mapping::of(&file);
+        drop(file);
+        for round in 1..=20 {
+            // Dirties the page: until it is written out, further stores fault no more and leave no trace.
+            mapping.store(round);
+            let before = stat(&DirectorySource::open(scratch.path(), &options()).unwrap());
+            let options = SourceOptions { started: after(now(), 3), ..options() };
+            let source = DirectorySource::open(scratch.path(), &options).unwrap();
+            let mut content = open(&source, &before);
+            let mut byte = [0];
+            content.read_at(0, &mut byte).unwrap();
+            assert_eq!(byte, [round]);
+            mapping.store(round + 100);
+            assert_ne!(stat(&source).ctime, before.ctime, "round {round}: the store left no trace");
+            assert_eq!(content.finish().unwrap(), ReadVerdict::Torn);
+        }
+    }
+
+    #[test]
+    fn a_mapping_counts_as_a_writer_until_it_is_gone() {
+        let scratch = scratch();
+        let path = scratch.path().join("file");
+        std::fs::write(&path, vec![0; 4096]).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let mapping = Mapping::of(&file);
+        drop(file);
+        let reader = File::open(&path).unwrap();
+        assert_eq!(crate::sys::lease::no_writer(&reader), Ok(false));
+        drop(mapping);
+        assert_eq!(crate::sys::lease::no_writer(&reader), Ok(true));
+    }
+}

@@ -1,19 +1,21 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknod};
 use nix::unistd::mkfifo;
-use repository::source::{Directory, FileType, ReadVerdict, Source, SourceError, SourceKind, Stat};
+use repository::source::{FileType, ReadVerdict, Source, SourceError, SourceKind, Stat};
 
 use super::*;
-use crate::testing::{Loop, Mounted, acl_for_user, capability, is_root, now, options, scratch, set_attribute, source};
+use crate::testing::{
+    Loop, Mounted, acl_for_user, capability, instant, is_root, now, options, scratch, set_attribute, source,
+};
 
 fn entry(source: &DirectorySource, name: &[u8]) -> Stat {
     source.directory(&[]).unwrap().stat(name).unwrap().unwrap()
@@ -165,12 +167,14 @@ fn a_link_is_never_followed_on_the_way() {
     }
 }
 
+type Replacement<'a> = (&'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn what_took_the_place_of_an_entry_is_not_opened() {
     let scratch = scratch();
     let at = |name: &str| scratch.path().join(name);
     let source = source(scratch.path());
-    let replacements: [(&str, &dyn Fn(&Path)); 4] = [
+    let replacements: [Replacement; 4] = [
         ("pipe", &|path| mkfifo(path, Mode::from_bits_truncate(0o600)).unwrap()),
         ("link", &|path| symlink("/etc/shadow", path).unwrap()),
         ("directory", &|path| fs::create_dir(path).unwrap()),
@@ -338,9 +342,9 @@ fn no_exchange_of_names_makes_us_read_outside() {
                 }
             }
         });
-        let until = Instant::now() + Duration::from_secs(2);
+        let until = instant() + Duration::from_secs(2);
         let mut reads = 0;
-        while Instant::now() < until {
+        while instant() < until {
             for path in [&[&b"directory"[..]][..], &[]] {
                 reads += u32::from(read_one(&source, path));
             }
@@ -364,28 +368,63 @@ fn read_one(source: &DirectorySource, path: &[&[u8]]) -> bool {
     true
 }
 
-/// The measurement behind the choice of `Stat::handle`; run by hand, in release mode.
+/// The measurement behind the choice of `Stat::handle`; run by hand.
 #[test]
 #[ignore = "a measurement, not a test"]
 fn cost_of_identity() {
     let scratch = scratch();
     for n in 0..20_000 {
-        File::options().write(true).create(true).mode(0o600).open(scratch.path().join(format!("f{n:06}"))).unwrap();
+        fs::write(scratch.path().join(format!("f{n:06}")), b"").unwrap();
     }
     let source = source(scratch.path());
     let mut directory = source.directory(&[]).unwrap();
     let names = directory.names().unwrap();
     let fd = open::operator_path(scratch.path(), OFlag::O_DIRECTORY).unwrap();
     for round in 0..3 {
-        let start = Instant::now();
+        let start = instant();
         for name in names.iter() {
             directory.stat(name).unwrap();
         }
         let stats = start.elapsed();
-        let start = Instant::now();
+        let start = instant();
         for name in names.iter() {
             crate::sys::stat::file_handle(&fd, name).unwrap();
         }
         println!("round {round}: 20,000 stats {stats:?}, 20,000 handles on top {:?}", start.elapsed());
     }
+}
+
+/// What a first full backup of small files costs here, and its restore; run by hand.
+#[test]
+#[ignore = "a measurement, not a test"]
+fn cost_of_small_files() {
+    const COUNT: u32 = 20_000;
+    let (from, to) = (scratch(), scratch());
+    for n in 0..COUNT {
+        fs::write(from.path().join(format!("f{n:06}")), vec![7; 4096]).unwrap();
+    }
+    for (age, what) in [(3, "just written, asked who writes"), (1, "just written, fresh"), (601, "old")] {
+        let options = SourceOptions { started: crate::testing::after(now(), age), ..options() };
+        let source = DirectorySource::open(from.path(), &options).unwrap();
+        let mut directory = source.directory(&[]).unwrap();
+        let (start, mut buffer) = (instant(), vec![0; 8192]);
+        for name in directory.names().unwrap().iter() {
+            let stat = directory.stat(name).unwrap().unwrap();
+            directory.attributes(name, &stat).unwrap();
+            let mut content = directory.open(name, &stat).unwrap();
+            let range = content.next_data(0).unwrap().unwrap();
+            content.read_at(range.start, &mut buffer[..4096]).unwrap();
+            content.finish().unwrap();
+        }
+        println!("{what}: {:?} per file", start.elapsed() / COUNT);
+    }
+    let target = crate::DirectoryTarget::open(to.path()).unwrap();
+    let start = instant();
+    for n in 0..COUNT {
+        let name = format!("f{n:06}");
+        let file = repository::target::Target::create_file(&target, &[name.as_bytes()], 4096).unwrap();
+        file.write_at(0, &[7; 4096]).unwrap();
+        file.commit(&crate::testing::plain(4096)).unwrap();
+    }
+    println!("restored: {:?} per file", start.elapsed() / COUNT);
 }
