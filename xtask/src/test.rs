@@ -33,6 +33,7 @@ enum Outcome {
 /// The steps so far.
 struct Steps {
     table: Table,
+    skipped: Vec<String>,
     failed: Vec<&'static str>,
     total: Stopwatch,
 }
@@ -47,11 +48,14 @@ impl Steps {
             Outcome::Failed
         });
         let (word, good) = match outcome {
-            Outcome::Passed => ("ok".to_owned(), true),
-            Outcome::Skipped(why) => (format!("SKIP: {why}"), true),
-            Outcome::Failed => ("FAILED".to_owned(), false),
+            Outcome::Passed => ("ok", true),
+            Outcome::Skipped(why) => {
+                self.skipped.push(format!("SKIP {name}: {why}"));
+                ("SKIP", true)
+            }
+            Outcome::Failed => ("FAILED", false),
         };
-        self.table.row([name.to_owned(), quantity::seconds(watch.seconds()), word]);
+        self.table.row([name.to_owned(), quantity::seconds(watch.seconds()), word.to_owned()]);
         if !good {
             self.failed.push(name);
         }
@@ -66,8 +70,8 @@ pub(crate) fn in_ci() -> bool {
 
 /// Runs all steps.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let mut steps =
-        Steps { table: Table::new(["step", "time", "outcome"]), failed: Vec::new(), total: Stopwatch::start() };
+    let table = Table::new(["step", "time", "outcome"]);
+    let mut steps = Steps { table, skipped: Vec::new(), failed: Vec::new(), total: Stopwatch::start() };
     let mut summary = None;
     steps.step("tools", || install(workspace, options.all));
     if options.filters.is_empty() {
@@ -91,6 +95,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 
 fn report(steps: &Steps, summary: Option<&str>) -> Result<()> {
     eprintln!("\n{}total {}", steps.table.plain(), quantity::seconds(steps.total.seconds()));
+    steps.skipped.iter().for_each(|skipped| eprintln!("{skipped}"));
     if let Some(summary) = summary {
         eprintln!("{}", summary.trim());
     }
