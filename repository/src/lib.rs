@@ -13,16 +13,22 @@
 
 pub mod codec;
 pub mod compress;
+pub mod domain;
+pub mod session;
+pub mod table;
 pub mod error;
 pub mod features;
 pub mod hash;
 pub mod keys;
 pub mod layout;
 pub mod marks;
+pub mod pack;
+pub mod point;
 pub mod seal;
 pub mod source;
 pub mod store;
 pub mod target;
 pub mod tree;
+pub mod write;
 
 pub use error::Error;

@@ -214,7 +214,7 @@ impl BlobLabel {
 
 /// Identity of one object: what its blobs are bound to.
 #[derive(Clone, Copy, Debug)]
-pub struct ObjectName<'a> {
+pub struct Binding<'a> {
     /// The repository.
     pub repository: RepositoryId,
     /// The object's kind.
@@ -223,7 +223,7 @@ pub struct ObjectName<'a> {
     pub name: &'a str,
 }
 
-impl ObjectName<'_> {
+impl Binding<'_> {
     fn context(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"holdfast v1 aad\0").update(&header::VERSION.to_le_bytes());
@@ -258,7 +258,7 @@ pub struct Sealer {
 
 impl Sealer {
     /// Begins an object; `salt` is random and fresh.
-    pub fn new(object: ObjectName<'_>, keys: &[&ClassKey], salt: [u8; 32]) -> Result<Sealer, Error> {
+    pub fn new(object: Binding<'_>, keys: &[&ClassKey], salt: [u8; 32]) -> Result<Sealer, Error> {
         let mut slots = Vec::new();
         let mut aeads = Vec::new();
         for key in keys {
@@ -311,7 +311,7 @@ pub struct Opener {
 
 impl Opener {
     /// Reads the header at the front of `bytes` and takes the keys that it names from the ring.
-    pub fn new(object: ObjectName<'_>, bytes: &[u8], ring: &KeyRing) -> Result<Opener, Error> {
+    pub fn new(object: Binding<'_>, bytes: &[u8], ring: &KeyRing) -> Result<Opener, Error> {
         let (header, header_bytes) = Header::decode(object.name, bytes)?;
         if header.kind != object.kind {
             return Err(Error::damaged(object.name, "it is an object of another kind"));
@@ -330,6 +330,16 @@ impl Opener {
             slots.push((slot.class, slot.id, opened));
         }
         Ok(Opener { name: object.name.to_owned(), context: object.context(), slots, header_bytes })
+    }
+
+    /// For a reader that knows an object's salt and key id from elsewhere and has no use for its header.
+    pub fn without_header(object: Binding<'_>, salt: &[u8; 32], id: KeyId, ring: &KeyRing) -> Result<Opener, Error> {
+        let mut slots = Vec::new();
+        for class in [KeyClass::Structure, KeyClass::Metadata, KeyClass::Data] {
+            let opened = ring.find(class, id).map(|key| aead(&object_key(key, salt, object.repository).0)).transpose()?;
+            slots.push((class, id, opened));
+        }
+        Ok(Opener { name: object.name.to_owned(), context: object.context(), slots, header_bytes: 0 })
     }
 
     /// Where the header ends.

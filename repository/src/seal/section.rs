@@ -1,6 +1,6 @@
 //! Sections: the blobs of points, sessions and domain keys, one after another (docs/format.md, section 3.3).
 
-use super::{BlobKind, BlobLabel, Codec, KeyRing, ObjectName, Opener, Sealer};
+use super::{BlobKind, BlobLabel, Codec, KeyRing, Binding, Opener, Sealer};
 use crate::Error;
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::compress::Compressor;
@@ -47,7 +47,7 @@ pub struct SectionReader<'a> {
 
 impl<'a> SectionReader<'a> {
     /// Reads the header and the frames; the kinds must be exactly `kinds`.
-    pub fn new(object: ObjectName<'_>, bytes: &'a [u8], ring: &KeyRing, kinds: &[BlobKind]) -> Result<SectionReader<'a>, Error> {
+    pub fn new(object: Binding<'_>, bytes: &'a [u8], ring: &KeyRing, kinds: &[BlobKind]) -> Result<SectionReader<'a>, Error> {
         let opener = Opener::new(object, bytes, ring)?;
         let mut decoder = Decoder::new(&bytes[opener.header_bytes()..]);
         let mut sections = Vec::new();

@@ -11,7 +11,7 @@ fn ring(keys: &[ClassKey]) -> KeyRing {
     ring
 }
 
-const NAME: ObjectName<'static> = ObjectName { repository: RepositoryId([9; 32]), kind: ObjectKind::Point, name: "d/x/points/y/z.point" };
+const NAME: Binding<'static> = Binding { repository: RepositoryId([9; 32]), kind: ObjectKind::Point, name: "d/x/points/y/z.point" };
 
 fn object(plaintext: &[u8]) -> Vec<u8> {
     let [structure, metadata] = keys();
@@ -21,7 +21,7 @@ fn object(plaintext: &[u8]) -> Vec<u8> {
     writer.finish()
 }
 
-fn open(name: ObjectName<'_>, bytes: &[u8], ring: &KeyRing) -> Result<Vec<u8>, Error> {
+fn open(name: Binding<'_>, bytes: &[u8], ring: &KeyRing) -> Result<Vec<u8>, Error> {
     let reader = SectionReader::new(name, bytes, ring, &[BlobKind::Reference, BlobKind::Description])?;
     reader.open(1)?;
     reader.open(0)
@@ -32,8 +32,8 @@ fn an_object_opens_under_its_own_name_only() {
     let bytes = object(b"hello");
     let ring = ring(&keys());
     assert_eq!(open(NAME, &bytes, &ring).unwrap(), b"hello");
-    assert!(matches!(open(ObjectName { name: "d/x/points/y/other.point", ..NAME }, &bytes, &ring), Err(Error::Damaged { .. })));
-    let elsewhere = ObjectName { repository: RepositoryId([8; 32]), ..NAME };
+    assert!(matches!(open(Binding { name: "d/x/points/y/other.point", ..NAME }, &bytes, &ring), Err(Error::Damaged { .. })));
+    let elsewhere = Binding { repository: RepositoryId([8; 32]), ..NAME };
     assert!(matches!(open(elsewhere, &bytes, &ring), Err(Error::WrongKey { .. })));
 }
 

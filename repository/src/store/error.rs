@@ -301,6 +301,11 @@ impl Asked<'_> {
             object_store::Error::AlreadyExists { .. } | object_store::Error::JoinError { .. } => {
                 self.unavailable(cause, Arc::new(error))
             }
+            object_store::Error::InvalidPath { .. } => {
+                let cause =
+                    format!("{cause}; Holdfast gives no such names, somebody else wrote this object: remove it");
+                self.unexpected(cause, Arc::new(error))
+            }
             _ => self.unexpected(cause, Arc::new(error)),
         }
     }

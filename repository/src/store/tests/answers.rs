@@ -192,6 +192,16 @@ fn a_list_that_does_not_say_where_it_goes_on_is_not_taken_for_complete() {
 }
 
 #[test]
+fn a_name_that_holdfast_would_not_give_is_reported_as_somebody_elses() {
+    let runtime = runtime();
+    let entry = "<Contents><Key>repository/a//b</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>x</ETag><Size>1</Size></Contents>";
+    let list = format!("<ListBucketResult><IsTruncated>false</IsTruncated>{entry}</ListBucketResult>");
+    let error = client(&runtime, &server(&answer("200 OK", "", &list)).url).list("").expect_err("a//b");
+    assert_eq!(error.class(), ErrorClass::Invalid, "{error}");
+    assert!(error.to_string().contains("a//b") && error.to_string().contains("remove it"), "{error}");
+}
+
+#[test]
 fn nobody_at_the_address_is_unavailable_and_says_where() {
     let runtime = runtime();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

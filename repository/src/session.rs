@@ -1,0 +1,208 @@
+//! Session: announce, then look (design: the protocol; the names W0..W5 are its steps).
+//!
+//! In: a volume and the points that a writer or reader is about to rely on. Out: a session whose remaining pins keep their packs, and the verdict on its
+//! commit. Never: deletes, locks, or lets a clock decide about safety. The order of requests here was model-checked: change none of it alone.
+
+use bytes::Bytes;
+use model::{SessionId, VolumeId};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::domain::Domain;
+use crate::layout::{self, ParsedName};
+use crate::marks::{MarkSet, MarkVerifier};
+use crate::point::{Point, Reference};
+use crate::seal::{BlobKind, ObjectKind, Sealer, SectionReader, SectionWriter};
+use crate::store::StoreError;
+
+/// No point object is larger: three sections at their maxima.
+const POINT_BYTES_MAX: u64 = 160 << 20;
+/// No announcement is larger.
+const OPEN_BYTES_MAX: u64 = 2 << 20;
+/// An announcement whose acknowledgement is lost costs its session id; so many are tried.
+const ANNOUNCEMENTS_MAX: u32 = 5;
+
+/// A point by volume and session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PointId {
+    /// Whose state.
+    pub volume: VolumeId,
+    /// Who wrote it.
+    pub session: SessionId,
+}
+
+/// The content of `.open`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// What it is about.
+    pub volume: VolumeId,
+    /// What it may refer to.
+    pub pins: Vec<PointId>,
+    /// Who, for people.
+    pub writer: String,
+    /// When, RFC 3339, for people.
+    pub started: String,
+}
+
+/// An announced session.
+pub struct Session {
+    domain: Domain,
+    id: SessionId,
+    volume: VolumeId,
+    pins: Vec<PointId>,
+}
+
+impl Session {
+    /// W0: the points of a volume, as a list shows them, oldest session id first. Whether they are valid is for W2 to say.
+    pub fn candidates(domain: &Domain, volume: VolumeId) -> Result<Vec<PointId>, Error> {
+        let listed = domain.store().list(&layout::volume_points(domain.id(), volume))?;
+        let point = |name: &str| match ParsedName::parse(name) {
+            Ok(ParsedName::Point { domain: of, volume, session }) if of == domain.id() => {
+                Some(PointId { volume, session })
+            }
+            _ => None,
+        };
+        Ok(listed.iter().filter_map(|listed| point(&listed.name)).collect())
+    }
+
+    /// W1 and W2: announces a session with pins, then drops those that somebody else has ended meanwhile.
+    pub fn open(domain: &Domain, volume: VolumeId, pins: Vec<PointId>, writer: &str) -> Result<Session, Error> {
+        let announcement = Announcement { volume, pins, writer: writer.to_owned(), started: domain.now().to_string() };
+        let id = announce(domain, &announcement)?;
+        let mut session = Session { domain: domain.clone(), id, volume, pins: Vec::new() };
+        for pin in announcement.pins {
+            if session.may_rely_on(pin)? {
+                session.pins.push(pin);
+            }
+        }
+        Ok(session)
+    }
+
+    /// Continues a session that this machine announced before (its journal says so). W5 decides whether it still counts.
+    pub fn resume(domain: &Domain, id: SessionId, announcement: &Announcement) -> Session {
+        Session { domain: domain.clone(), id, volume: announcement.volume, pins: announcement.pins.clone() }
+    }
+
+    fn may_rely_on(&self, pin: PointId) -> Result<bool, Error> {
+        let marks = marks_of(&self.domain, pin.volume)?;
+        if marks.of(pin.volume, pin.session).invalidates() {
+            return Ok(false);
+        }
+        Ok(self.domain.store().exists(&layout::session_open(self.domain.id(), pin.session))?)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// What it is about.
+    pub fn volume(&self) -> VolumeId {
+        self.volume
+    }
+
+    /// The points that keep their packs for it.
+    pub fn pins(&self) -> &[PointId] {
+        &self.pins
+    }
+
+    /// W4 and W5: puts the restore point, then looks whether the session counts.
+    pub fn commit(self, point: &Point) -> Result<PointId, Error> {
+        let domain = &self.domain;
+        let name = layout::point(domain.id(), self.volume, self.id);
+        let keys = domain.writer_keys()?;
+        let bytes =
+            point.seal(domain.binding(ObjectKind::Point, &name), &keys.structure, &keys.metadata, domain.random()?)?;
+        domain.store().put(&name, Bytes::from(bytes))?;
+        self.look()?;
+        Ok(PointId { volume: self.volume, session: self.id })
+    }
+
+    /// W5: own marks first, then the own `.open`.
+    fn look(&self) -> Result<(), Error> {
+        let marks = marks_of(&self.domain, self.volume)?;
+        let aborted = |why: &str| Err(Error::Aborted { session: self.id, why: why.to_owned() });
+        if marks.of(self.volume, self.id).ends_session() {
+            return aborted("a collector took it for dead");
+        }
+        if !self.domain.store().exists(&layout::session_open(self.domain.id(), self.id))? {
+            return aborted("its announcement was removed");
+        }
+        Ok(())
+    }
+}
+
+fn announce(domain: &Domain, announcement: &Announcement) -> Result<SessionId, Error> {
+    let plaintext = serde_json::to_vec(announcement)
+        .map_err(|error| Error::Bug(format!("an announcement is not JSON: {error}")))?;
+    let structure = domain.writer_keys()?.structure;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let id = domain.new_session()?;
+        let name = layout::session_open(domain.id(), id);
+        let mut writer = SectionWriter::new(Sealer::new(
+            domain.binding(ObjectKind::Session, &name),
+            &[&structure],
+            domain.random()?,
+        )?);
+        writer.add(BlobKind::Session, &plaintext)?;
+        // Sent once: an announcement that lands late, after its session was cleaned away, would bring it back to life.
+        match domain.store().put_once(&name, Bytes::from(writer.finish())) {
+            Ok(()) => return Ok(id),
+            Err(error) if error.class() == model::ErrorClass::Retry && attempt < ANNOUNCEMENTS_MAX => {
+                tracing::info!(%error, "an announcement was not acknowledged; taking a new session id");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Reads a session's announcement.
+pub fn read_announcement(domain: &Domain, id: SessionId) -> Result<Announcement, Error> {
+    let name = layout::session_open(domain.id(), id);
+    let bytes = domain.store().get_at_most(&name, OPEN_BYTES_MAX)?;
+    let reader =
+        SectionReader::new(domain.binding(ObjectKind::Session, &name), &bytes, domain.ring(), &[BlobKind::Session])?;
+    serde_json::from_slice(&reader.open(0)?)
+        .map_err(|error| Error::damaged(&name, format!("its announcement cannot be read: {error}")))
+}
+
+/// The marks of a volume; those that are not signed by upkeep are reported and otherwise ignored.
+pub fn marks_of(domain: &Domain, volume: VolumeId) -> Result<MarkSet, Error> {
+    let listed = domain.store().list(&layout::volume_marks(domain.id(), volume))?;
+    let names = listed.iter().map(|listed| listed.name.as_str());
+    let set = MarkSet::from_listing(
+        names,
+        &MarkVerifier { repository: domain.repository(), upkeep: *domain.upkeep() },
+        domain.id(),
+        Some(volume),
+    );
+    for invalid in set.invalid() {
+        tracing::warn!(mark = %invalid.name.escape_default(), why = %invalid.why, "a mark does not count");
+    }
+    Ok(set)
+}
+
+/// Reads a point whole.
+pub fn read_point(domain: &Domain, point: PointId) -> Result<Point, Error> {
+    let name = layout::point(domain.id(), point.volume, point.session);
+    let bytes = fetch_point(domain, &name)?;
+    Point::open(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())
+}
+
+/// Reads a point's reference part.
+pub fn read_reference(domain: &Domain, point: PointId) -> Result<Reference, Error> {
+    let name = layout::point(domain.id(), point.volume, point.session);
+    let bytes = fetch_point(domain, &name)?;
+    Point::open_reference(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())
+}
+
+fn fetch_point(domain: &Domain, name: &str) -> Result<Bytes, Error> {
+    domain.store().get_at_most(name, POINT_BYTES_MAX).map_err(|error| match error {
+        StoreError::NotFound { .. } => {
+            Error::Missing(format!("{name} does not exist: the restore point was removed meanwhile"))
+        }
+        other => other.into(),
+    })
+}

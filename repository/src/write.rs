@@ -1,0 +1,297 @@
+//! Write: a source becomes a restore point.
+//!
+//! In: a source, a domain, and options. Out: one restore point that is complete or says what is missing, and a report. Never: changes the source, waits for
+//! another writer, or needs more memory than its budget, whatever the source.
+//!
+//! The stages, in the order in which data meets them: [`sweep`] finds what differs, [`content`] reads it, [`pipeline`] hashes, compares, deduplicates and
+//! compresses it on all cores, [`packer`] seals it into packs and puts them, [`rows`] and [`recorder`] write the metadata and the restore point.
+
+mod block;
+mod content;
+mod dedup;
+mod inode;
+mod packer;
+mod parent;
+mod path;
+mod pipeline;
+mod recorder;
+mod rows;
+mod sweep;
+mod tally;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use model::{SessionId, VolumeId};
+
+use crate::Error;
+use crate::domain::Domain;
+use crate::point::{Outcome, Requests, Statistics, VolumeIdentity, VolumeKind};
+use crate::session::{PointId, Session};
+use crate::source::{Source, SourceKind, Time};
+use crate::store;
+
+use dedup::Dedup;
+use packer::Packer;
+use parent::Parent;
+use pipeline::{Pipeline, Worker};
+use recorder::{Limits, Recorder, Report};
+use rows::Rows;
+use sweep::Sweep;
+use tally::Tally;
+
+pub use tally::NotCaptured;
+
+/// zstd level of a first backup: twice as fast as level 1 for two points of ratio (research, "CPU budget").
+const LEVEL_FULL: i32 = -1;
+/// zstd level of an increment, which is small.
+const LEVEL_INCREMENT: i32 = 1;
+const MIB: usize = 1 << 20;
+/// The least memory with which a backup works.
+pub const MEMORY_BUDGET_BYTES_MIN: usize = 32 * MIB;
+/// The memory budget unless told otherwise.
+pub const MEMORY_BUDGET_BYTES_DEFAULT: usize = 128 * MIB;
+/// Packs are cut here unless memory is short.
+const PACK_BYTES_TARGET: usize = 32 * MIB;
+/// Packs being put at the same time.
+const LANES: usize = 2;
+
+/// How to back up.
+#[derive(Clone)]
+pub struct BackupOptions {
+    /// The name under which the volume is protected.
+    pub volume: String,
+    /// This machine, for people.
+    pub host: String,
+    /// For everything that is held in memory, in bytes; at least [`MEMORY_BUDGET_BYTES_MIN`].
+    pub memory_budget_bytes: usize,
+    /// Threads that hash and compress.
+    pub workers: usize,
+    /// zstd level; `None`: fast for a first backup, a little better for an increment.
+    pub level: Option<i32>,
+    /// A checkpoint after so many stored bytes.
+    pub checkpoint_bytes: u64,
+    /// Set to stop.
+    pub cancel: Arc<AtomicBool>,
+    /// Shows how far the run is.
+    pub progress: Arc<Progress>,
+}
+
+impl BackupOptions {
+    /// The usual: all cores, 128 MiB, a checkpoint per GiB.
+    pub fn new(volume: &str, host: &str) -> BackupOptions {
+        BackupOptions {
+            volume: volume.to_owned(),
+            host: host.to_owned(),
+            memory_budget_bytes: MEMORY_BUDGET_BYTES_DEFAULT,
+            workers: std::thread::available_parallelism().map_or(2, usize::from),
+            level: None,
+            checkpoint_bytes: 1 << 30,
+            cancel: Arc::default(),
+            progress: Arc::default(),
+        }
+    }
+}
+
+/// How far a run is; read it from another thread.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Entries seen.
+    pub entries: AtomicU64,
+    /// Logical bytes of them.
+    pub bytes_scanned: AtomicU64,
+    /// Bytes read.
+    pub bytes_read: AtomicU64,
+}
+
+/// What a run did.
+#[derive(Clone, Debug)]
+pub struct BackupReport {
+    /// The restore point.
+    pub point: PointId,
+    /// The one that it continued.
+    pub parent: Option<SessionId>,
+    /// Whether everything was captured.
+    pub outcome: Outcome,
+    /// How many things were not captured.
+    pub missed: u64,
+    /// The first of them.
+    pub not_captured: Vec<NotCaptured>,
+    /// What it cost.
+    pub statistics: Statistics,
+}
+
+/// What a run has cost so far, apart from what the tally counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    seconds: f64,
+    requests: Requests,
+}
+
+/// How the memory budget is shared out.
+struct Shares {
+    pack_bytes_target: usize,
+    buffers: usize,
+    row_bytes_max: usize,
+    dedup_bytes_max: usize,
+    window_bytes: u64,
+}
+
+impl Shares {
+    /// Three quarters for packs: one being filled, one per lane. The rest for blocks on their way, rows, hints and what is read of the parent.
+    fn of(budget_bytes: usize) -> Result<Shares, Error> {
+        if budget_bytes < MEMORY_BUDGET_BYTES_MIN {
+            let (given, least) = (budget_bytes / MIB, MEMORY_BUDGET_BYTES_MIN / MIB);
+            return Err(Error::Invalid(format!(
+                "a memory budget of {given} MiB is too small; give at least {least} MiB"
+            )));
+        }
+        Ok(Shares {
+            pack_bytes_target: (budget_bytes / (LANES + 2) - MIB).min(PACK_BYTES_TARGET - MIB),
+            buffers: (budget_bytes / 16 / MIB).clamp(2, 64),
+            row_bytes_max: budget_bytes / 16,
+            dedup_bytes_max: budget_bytes / 32,
+            window_bytes: (budget_bytes / 16) as u64,
+        })
+    }
+}
+
+/// Backs up a source as a volume of a domain.
+pub fn backup(domain: &Domain, source: &dyn Source, options: &BackupOptions) -> Result<BackupReport, Error> {
+    let shares = Shares::of(options.memory_budget_bytes)?;
+    let (started, requests_before) = (domain.now(), domain.store().requests());
+    let described = source.describe();
+    let volume = domain.volume_id(&options.volume);
+    let writer = format!("{} (pid {})", options.host, std::process::id());
+    let pins = pins_for(domain, volume)?;
+    let session = Session::open(domain, volume, pins, &writer)?;
+    let parent = open_parent(domain, &session, shares.window_bytes)?;
+    let (packer, lane) = Packer::new(domain, session.id(), shares.pack_bytes_target)?;
+    let rows = Rows::default();
+    let (pipeline, work) = Pipeline::new(pipeline::Parts {
+        hashing: domain.hashing().clone(),
+        level: options.level.unwrap_or(if parent.is_some() { LEVEL_INCREMENT } else { LEVEL_FULL }),
+        packer: &packer,
+        rows: &rows,
+        parent: parent.as_ref(),
+        dedup: Dedup::new(shares.dedup_bytes_max),
+        buffers: shares.buffers,
+    });
+    let kind = match described.kind {
+        SourceKind::Filesystem => VolumeKind::Filesystem,
+        SourceKind::File => VolumeKind::File,
+        SourceKind::Block => VolumeKind::Block,
+    };
+    let mut recorder = Recorder::new(recorder::Parts {
+        domain,
+        packer: &packer,
+        rows: &rows,
+        parent: parent.as_ref(),
+        session: Some(session),
+        identity: VolumeIdentity {
+            name: options.volume.clone(),
+            kind,
+            source: described.location,
+            host: options.host.clone(),
+        },
+        consistency: described.consistency,
+        writer,
+        limits: Limits {
+            row_bytes_max: shares.row_bytes_max,
+            checkpoint_bytes: options.checkpoint_bytes,
+            window_bytes: shares.window_bytes,
+        },
+    });
+    let cost = || Cost {
+        seconds: (domain.now() - started).total(jiff::Unit::Second).unwrap_or(0.0),
+        requests: requests_since(domain, requests_before),
+    };
+    // All threads listen to `stopped`; dropping `stop` ends them, also when the run fails.
+    let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
+    std::thread::scope(|scope| {
+        let _stop = stop;
+        for _ in 0..LANES {
+            scope.spawn(|| packer.run_lane(&lane, &stopped));
+        }
+        for _ in 0..options.workers.max(1) {
+            let mut worker = Worker::new(&pipeline)?;
+            let (work, stopped) = (&work, &stopped);
+            scope.spawn(move || worker.run(work, stopped));
+        }
+        run(source, options, (started, &cost), (&pipeline, parent.as_ref(), &mut recorder))
+    })
+}
+
+fn run(
+    source: &dyn Source,
+    options: &BackupOptions,
+    time: (jiff::Timestamp, &dyn Fn() -> Cost),
+    parts: (&Pipeline<'_>, Option<&Parent>, &mut Recorder<'_>),
+) -> Result<BackupReport, Error> {
+    let ((started, cost), (pipeline, parent, recorder)) = (time, parts);
+    let mut sweep = Sweep::new(sweep::Parts {
+        source,
+        pipeline,
+        parent,
+        recorder,
+        started: Time { seconds: started.as_second(), nanoseconds: 0 },
+        cancel: &options.cancel,
+        progress: &options.progress,
+    });
+    let next_node = sweep.run()?;
+    let tally = sweep.into_tally();
+    // Everything is in blobs only now, and only now the counters are final.
+    pipeline.drain()?;
+    let report = report_of(&tally, pipeline, &cost());
+    let (point, statistics) = recorder.finish(pipeline, next_node, report)?;
+    let Cost { seconds, requests } = cost();
+    Ok(BackupReport {
+        point,
+        parent: parent.map(|parent| parent.id().session),
+        outcome: tally.outcome(),
+        missed: tally.missed,
+        not_captured: tally.listed,
+        statistics: Statistics { seconds, requests, ..statistics },
+    })
+}
+
+fn report_of(tally: &Tally, pipeline: &Pipeline<'_>, cost: &Cost) -> Report {
+    let statistics = Statistics {
+        entries: tally.entries,
+        bytes_scanned: tally.bytes_scanned,
+        bytes_read: tally.bytes_read,
+        bytes_changed: pipeline.counters.bytes_changed.load(Ordering::Relaxed),
+        bytes_new: pipeline.counters.bytes_new.load(Ordering::Relaxed),
+        seconds: cost.seconds,
+        requests: cost.requests,
+        ..Statistics::default()
+    };
+    Report { outcome: tally.outcome(), missed: tally.missed, statistics }
+}
+
+/// The newest two points by session id: a hint; which of them is valid the session finds out.
+fn pins_for(domain: &Domain, volume: VolumeId) -> Result<Vec<PointId>, Error> {
+    let mut candidates = Session::candidates(domain, volume)?;
+    candidates.sort_by_key(|point| std::cmp::Reverse(point.session));
+    candidates.truncate(1);
+    Ok(candidates)
+}
+
+/// The newest pin that can be read. One that cannot costs a full read and more space, never the backup.
+fn open_parent(domain: &Domain, session: &Session, window_bytes: u64) -> Result<Option<Parent>, Error> {
+    for pin in session.pins() {
+        match Parent::open(domain, *pin, window_bytes) {
+            Ok(parent) => return Ok(Some(parent)),
+            Err(error) if matches!(error.class(), model::ErrorClass::Corrupt | model::ErrorClass::Missing) => {
+                tracing::warn!(%error, "the newest restore point cannot be continued; everything is read and stored again");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+fn requests_since(domain: &Domain, before: store::Requests) -> Requests {
+    let store::Requests { put, get, list, delete, .. } = domain.store().requests().since(before);
+    Requests { put, get, list, delete }
+}

@@ -1,0 +1,203 @@
+//! Content: one regular file read and handed to the pipeline.
+//!
+//! In: an open file and what the parent has of it. Out: blocks and pieces for the pipeline, and what its inode must say. Never: holds more of a file than
+//! its small content or one block.
+
+use std::sync::Arc;
+
+use crate::Error;
+use crate::hash::{BLOCK_BYTES, BLOCK_PAGES, PAGE_BYTES, PageSum, is_zero, signature_of};
+use crate::source::{Content, SourceError};
+use crate::tree::{Class, Extent, Head, Inline, Inode, Location, Value, key};
+
+use super::block::{PENDING, spread};
+use super::parent::Lookup;
+use super::pipeline::{BlockJob, FileSum, Pipeline};
+
+/// Content up to this size lies in the row of its entry; more is blocks, so that a change costs pages.
+pub(super) const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// Reads a small file whole. `None`: it has grown out of that.
+pub(super) fn read_small(content: &mut dyn Content, size: u64) -> Result<Option<Vec<u8>>, SourceError> {
+    // One byte more than expected shows whether it has grown.
+    let mut bytes = vec![0; (size as usize + 1).min(INLINE_BYTES_MAX + 1)];
+    let mut filled = 0;
+    loop {
+        let read = content.read_at(filled as u64, &mut bytes[filled..])?;
+        filled += read;
+        if read == 0 {
+            break;
+        }
+        if filled == bytes.len() {
+            if filled > INLINE_BYTES_MAX {
+                return Ok(None);
+            }
+            bytes.resize((filled * 2).min(INLINE_BYTES_MAX + 1), 0);
+        }
+    }
+    bytes.truncate(filled);
+    Ok(Some(bytes))
+}
+
+/// What the inode of a small file says of its content, with places pending; `piece` is what has to be stored.
+pub(super) fn inline_of(content: &[u8]) -> Inline {
+    if is_zero(content) {
+        return Inline { signature: 0, extents: Vec::new() };
+    }
+    let source = Some(Location { pack: PENDING, blob: 0, offset: 0 });
+    Inline { signature: 0, extents: vec![Extent { first_page: 0, length: content.len() as u32, source }] }
+}
+
+/// True if small content is what the parent has.
+pub(super) fn is_same_inline(pipeline: &Pipeline<'_>, old: &Inode, content: &[u8]) -> bool {
+    let signature =
+        |content: &[u8]| if is_zero(content) { 0 } else { signature_of(&pipeline.hashing.segment(content)) };
+    old.size == content.len() as u64 && old.inline.as_ref().is_some_and(|inline| inline.signature == signature(content))
+}
+
+/// True if the parent has rows of blocks for this node.
+pub(super) fn has_blocks(old: Option<&Inode>) -> bool {
+    old.is_some_and(|old| old.inline.is_none() && old.size > 0)
+}
+
+/// Hides what older runs say about a node's content from a page on.
+pub(super) fn cut(pipeline: &Pipeline<'_>, node: u64, first_page: u64) {
+    for class in [Class::Content, Class::Sign] {
+        pipeline.rows.add(class, key::head(node), Value::Head(Head { gone: false, cut: Some(first_page) }));
+    }
+}
+
+/// Hides everything that older runs say about a node's content.
+pub(super) fn forget(pipeline: &Pipeline<'_>, node: u64) {
+    for class in [Class::Content, Class::Sign] {
+        pipeline.rows.add(class, key::head(node), Value::Head(Head { gone: true, cut: None }));
+    }
+}
+
+/// One large file on its way.
+pub(super) struct LargeFile<'a, 'p> {
+    pipeline: &'a Pipeline<'p>,
+    node: u64,
+    size: u64,
+    /// The next block to look at.
+    block: u64,
+    sum: Arc<FileSum>,
+    /// Signatures of the next block that the parent has, if any.
+    old: Option<(u64, crate::tree::Signs)>,
+    compares: bool,
+    pub(super) bytes_read: u64,
+}
+
+impl<'a, 'p> LargeFile<'a, 'p> {
+    /// `lookup`: the parent, if it has blocks of this node.
+    pub(super) fn new(
+        pipeline: &'a Pipeline<'p>,
+        node: u64,
+        size: u64,
+        lookup: Option<&mut Lookup>,
+    ) -> Result<LargeFile<'a, 'p>, Error> {
+        let (mut sum, mut old) = (PageSum::default(), None);
+        let compares = lookup.is_some();
+        if let Some(lookup) = lookup {
+            if let Some(row) = lookup.sum(node)? {
+                sum = PageSum { pages: row.pages, sum: row.sum };
+            }
+            lookup.go_to_signs(node)?;
+            old = lookup.next_signs(node)?;
+        }
+        Ok(LargeFile { pipeline, node, size, block: 0, sum: FileSum::new(node, sum), old, compares, bytes_read: 0 })
+    }
+
+    /// The sum, for a checkpoint in between.
+    pub(super) fn sum(&self) -> &Arc<FileSum> {
+        &self.sum
+    }
+
+    /// How many blocks were handed over.
+    pub(super) fn blocks_done(&self) -> u64 {
+        self.block
+    }
+
+    fn blocks(&self) -> u64 {
+        self.size.div_ceil(BLOCK_BYTES as u64)
+    }
+
+    /// Hands over the next block that may differ; false: there is none.
+    pub(super) fn step(&mut self, content: &mut dyn Content, lookup: Option<&mut Lookup>) -> Result<bool, Error> {
+        let start = self.block * BLOCK_BYTES as u64;
+        if start >= self.size {
+            return Ok(false);
+        }
+        let data = content.next_data(start)?.filter(|data| data.start < self.size);
+        let data_block = data.map(|data| data.start.max(start) / BLOCK_BYTES as u64);
+        let old_block = self.old.as_ref().map(|(block, _)| *block).filter(|block| *block < self.blocks());
+        let block = match (data_block, old_block) {
+            (None, None) => return Ok(false),
+            (Some(data), Some(old)) => data.min(old),
+            (Some(block), None) | (None, Some(block)) => block,
+        };
+        let bytes = (self.size - block * BLOCK_BYTES as u64).min(BLOCK_BYTES as u64) as usize;
+        let mut buffer = self.pipeline.take_buffer()?;
+        let read = if data_block == Some(block) { self.read(content, block, &mut buffer[..bytes]) } else { Ok(0) };
+        let filled = match read {
+            Ok(filled) => filled,
+            Err(error) => {
+                self.pipeline.return_buffer(buffer);
+                return Err(error);
+            }
+        };
+        buffer.truncate(filled);
+        let mut old = Box::new([0; BLOCK_PAGES]);
+        if let Some((_, signs)) = self.old.take_if(|(at, _)| *at == block) {
+            *old = spread(&signs);
+            self.leave_out(block, bytes.div_ceil(PAGE_BYTES), &mut old);
+            self.old = lookup.map(|lookup| lookup.next_signs(self.node)).transpose()?.flatten();
+        }
+        self.pipeline.submit(BlockJob { file: self.sum.clone(), block, data: buffer, bytes, old })?;
+        self.block = block + 1;
+        Ok(true)
+    }
+
+    fn read(&mut self, content: &mut dyn Content, block: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match content.read_at(block * BLOCK_BYTES as u64 + filled as u64, &mut buffer[filled..])? {
+                // Shorter than its size said: zeros here, and the stamp will say that it was torn.
+                0 => break,
+                read => filled += read,
+            }
+        }
+        self.bytes_read += filled as u64;
+        Ok(filled)
+    }
+
+    /// Pages from `pages` on are beyond the end of the file now: a Head hides them, the sum forgets them.
+    fn leave_out(&self, block: u64, pages: usize, old: &mut [u64; BLOCK_PAGES]) {
+        let mut change = PageSum::default();
+        for (page, signature) in old.iter_mut().enumerate().skip(pages) {
+            change.remove(&self.pipeline.hashing, block * BLOCK_PAGES as u64 + page as u64, *signature);
+            *signature = 0;
+        }
+        if change != PageSum::default() {
+            self.sum.add(change);
+        }
+    }
+
+    /// Ends the file: what the parent has beyond its end goes.
+    pub(super) fn finish(mut self, old_size: Option<u64>, lookup: Option<&mut Lookup>) -> Result<(), Error> {
+        if old_size.is_some_and(|old| old > self.size) {
+            cut(self.pipeline, self.node, self.size.div_ceil(PAGE_BYTES as u64));
+            if let Some(lookup) = lookup {
+                while let Some((block, signs)) = self.old.take() {
+                    self.leave_out(block, 0, &mut spread(&signs));
+                    self.old = lookup.next_signs(self.node)?;
+                }
+            }
+        }
+        if old_size != Some(self.size) || !self.compares {
+            self.sum.mark_changed();
+        }
+        self.sum.finish(self.blocks(), self.pipeline.rows);
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! Packer: sealed blobs into packs, packs into the store.
+//!
+//! In: compressed blobs and tables from any thread. Out: where each went; packs put by a few lanes, each with one request. Never: more packs in memory than one
+//! being filled and one per lane, or a number used twice in a session.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use model::SessionId;
+
+use crate::Error;
+use crate::compress::Compressed;
+use crate::domain::Domain;
+use crate::keys::WriterKeys;
+use crate::pack::{PackBuilder, PackSummary, Segment};
+use crate::point::{TablePack, TableRef};
+use crate::seal::ObjectKind;
+use crate::table::BuiltTable;
+use crate::tree::PackId;
+
+/// A pack on its way to the store.
+struct Outgoing {
+    pack: PackId,
+    name: String,
+    bytes: Bytes,
+}
+
+/// Bytes that were put.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct StoredBytes {
+    /// All of them.
+    pub(super) total: u64,
+    /// Of these, sealed content.
+    pub(super) content: u64,
+}
+
+struct State {
+    session: SessionId,
+    next_seq: u32,
+    open: Option<OpenPack>,
+    /// Packs of this run that are complete.
+    summaries: HashMap<PackId, PackSummary>,
+    /// Packs of this run that hold tables.
+    table_packs: HashMap<PackId, TablePack>,
+    in_flight: usize,
+    stored: StoredBytes,
+    failure: Option<Error>,
+}
+
+struct OpenPack {
+    id: PackId,
+    name: String,
+    salt: [u8; 32],
+    builder: PackBuilder,
+}
+
+/// Fills packs and hands them to the lanes.
+pub(super) struct Packer {
+    domain: Domain,
+    keys: WriterKeys,
+    pack_bytes_target: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+    lanes: Sender<Outgoing>,
+}
+
+/// What a lane works from; run it on a thread of its own with [`Packer::run_lane`].
+#[derive(Clone)]
+pub(super) struct Lane {
+    outgoing: Receiver<Outgoing>,
+}
+
+impl Packer {
+    /// For one run. Packs are cut at `pack_bytes_target`; a pack that is complete waits until a lane is free.
+    pub(super) fn new(
+        domain: &Domain,
+        session: SessionId,
+        pack_bytes_target: usize,
+    ) -> Result<(Arc<Packer>, Lane), Error> {
+        // No queue: a complete pack is either with a lane or holds up whoever completed it, so memory stays bounded.
+        let (lanes, outgoing) = bounded(0);
+        let state = State {
+            session,
+            next_seq: 0,
+            open: None,
+            summaries: HashMap::new(),
+            table_packs: HashMap::new(),
+            in_flight: 0,
+            stored: StoredBytes::default(),
+            failure: None,
+        };
+        let packer = Packer {
+            domain: domain.clone(),
+            keys: domain.writer_keys()?,
+            pack_bytes_target,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            lanes,
+        };
+        Ok((Arc::new(packer), Lane { outgoing }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts packs until the packer is dropped.
+    pub(super) fn run_lane(&self, lane: &Lane, stop: &Receiver<()>) {
+        loop {
+            let outgoing = crossbeam_channel::select! {
+                recv(lane.outgoing) -> outgoing => outgoing,
+                recv(stop) -> _ => return,
+            };
+            let Ok(Outgoing { pack, name, bytes }) = outgoing else { return };
+            let length = bytes.len() as u64;
+            let result = self.domain.store().put(&name, bytes);
+            let mut state = self.lock();
+            state.in_flight -= 1;
+            match result {
+                Ok(()) => state.stored.total += length,
+                Err(error) => {
+                    tracing::debug!(%name, seq = pack.seq, "a pack could not be put");
+                    state.failure.get_or_insert(error.into());
+                }
+            }
+            self.changed.notify_all();
+        }
+    }
+
+    fn open_pack<'a>(&self, state: &'a mut State) -> Result<&'a mut OpenPack, Error> {
+        if let Some(failure) = state.failure.take() {
+            state.failure = Some(Error::Cancelled);
+            return Err(failure);
+        }
+        if state.open.is_none() {
+            let id = PackId { session: state.session, seq: state.next_seq };
+            state.next_seq =
+                state.next_seq.checked_add(1).ok_or_else(|| Error::Bug("2^32 packs in one session".into()))?;
+            let name = self.domain.pack_name(id);
+            let salt = self.domain.random()?;
+            let keys = [&self.keys.structure, &self.keys.metadata, &self.keys.data];
+            let builder =
+                PackBuilder::new(self.domain.binding(ObjectKind::Pack, &name), &keys, salt, self.pack_bytes_target)?;
+            state.open = Some(OpenPack { id, name, salt, builder });
+        }
+        state.open.as_mut().ok_or_else(|| Error::Bug("a pack that was just opened is gone".into()))
+    }
+
+    /// Adds content: one blob of the segments that cover it. Returns its pack and its number there.
+    pub(super) fn add_data(&self, content: &Compressed, segments: &[Segment]) -> Result<(PackId, u32), Error> {
+        let mut state = self.make_room(1, content.bytes.len())?;
+        let open = self.open_pack(&mut state)?;
+        let position = open.builder.add_data(content, segments)?;
+        let (id, full) = (open.id, open.builder.bytes() >= self.pack_bytes_target);
+        state.stored.content += u64::from(position.sealed_bytes);
+        if full {
+            drop(self.cut(state)?);
+        }
+        Ok((id, position.label.number))
+    }
+
+    /// Adds a table. Every pack that it refers to, other than the one it goes into, has been acknowledged when this returns.
+    pub(super) fn add_table(
+        &self,
+        table: &BuiltTable,
+        known: &dyn Fn(PackId) -> PackSummary,
+    ) -> Result<TableRef, Error> {
+        drop(self.make_room(table.blobs(), table.bytes())?);
+        self.drain()?;
+        let mut state = self.lock();
+        self.open_pack(&mut state)?;
+        let State { open, summaries, table_packs, .. } = &mut *state;
+        let open = open.as_mut().ok_or_else(|| Error::Bug("a pack that was just opened is gone".into()))?;
+        let summary = |pack: PackId| summaries.get(&pack).copied().unwrap_or_else(|| known(pack));
+        let placed = table.place(&mut open.builder, open.id, &summary)?;
+        let pack =
+            TablePack { pack: open.id, summary: PackSummary::default(), salt: open.salt, key: self.keys.structure.id };
+        table_packs.insert(open.id, pack);
+        Ok(placed)
+    }
+
+    /// Cuts the open pack if it has no room for this.
+    fn make_room(&self, blobs: u32, bytes: usize) -> Result<MutexGuard<'_, State>, Error> {
+        let state = self.lock();
+        let full = state.open.as_ref().is_some_and(|open| {
+            let beyond = open.builder.bytes() + bytes > self.pack_bytes_target + (1 << 20);
+            (beyond && !open.builder.is_empty()) || !open.builder.has_room(blobs, bytes)
+        });
+        if full { self.cut(state) } else { Ok(state) }
+    }
+
+    /// Completes the open pack, if any, and hands it to a lane.
+    fn cut<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>, Error> {
+        let Some(open) = state.open.take() else { return Ok(state) };
+        let (bytes, summary) = open.builder.finish()?;
+        state.summaries.insert(open.id, summary);
+        if let Some(pack) = state.table_packs.get_mut(&open.id) {
+            pack.summary = summary;
+        }
+        state.in_flight += 1;
+        drop(state);
+        let sent = self.lanes.send(Outgoing { pack: open.id, name: open.name, bytes });
+        let mut state = self.lock();
+        if sent.is_err() {
+            state.in_flight -= 1;
+            return Err(Error::Bug("the lanes ended before the packer".into()));
+        }
+        Ok(state)
+    }
+
+    /// Waits until every complete pack is acknowledged; the open one stays open.
+    pub(super) fn drain(&self) -> Result<(), Error> {
+        let mut state = self.lock();
+        while state.in_flight > 0 && state.failure.is_none() {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        match state.failure.take() {
+            None => Ok(()),
+            Some(failure) => {
+                state.failure = Some(Error::Cancelled);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Completes the open pack and waits until everything is acknowledged.
+    pub(super) fn finish(&self) -> Result<(), Error> {
+        drop(self.cut(self.lock())?);
+        self.drain()
+    }
+
+    /// After [`Packer::finish`]: goes on under another session, numbered from 0.
+    pub(super) fn next_session(&self, session: SessionId) {
+        let mut state = self.lock();
+        state.session = session;
+        state.next_seq = 0;
+    }
+
+    /// True if the pack is still being filled.
+    pub(super) fn is_open(&self, pack: PackId) -> bool {
+        self.lock().open.as_ref().is_some_and(|open| open.id == pack)
+    }
+
+    /// The packs of this run that hold tables, with what opens them.
+    pub(super) fn table_packs(&self) -> Vec<TablePack> {
+        self.lock().table_packs.values().copied().collect()
+    }
+
+    /// What was put so far.
+    pub(super) fn stored(&self) -> StoredBytes {
+        self.lock().stored
+    }
+}

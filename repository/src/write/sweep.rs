@@ -1,0 +1,556 @@
+//! Sweep: every directory of the source against its rows in the parent.
+//!
+//! In: a source and, if there is one, the parent restore point. Out: rows and content of what differs, to the pipeline; what was not captured, to the tally.
+//! Never: holds more than one directory's names, or follows a name that the source does not vouch for.
+//!
+//! Directories are swept in the order of their nodes, so that their rows stream past once. What is new waits until every known directory has been seen: a new
+//! name may be an old file under another name.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::Error;
+use crate::source::{Directory, FileType, Source, SourceError, Stat, Time};
+use crate::table::TableRun;
+use crate::tree::key::ROOT_NODE;
+use crate::tree::{Class, Entry, Head, Inode, Merged, MissedWhat, Row, Run, Value, key};
+
+use super::Progress;
+use super::content;
+use super::inode::{add_attributes, entry_of, has_own_row, inode_of, is_same_file, is_settled, is_unchanged};
+use super::parent::{Lookup, Parent};
+use super::path::DirectoryPath;
+use super::pipeline::{Piece, Pipeline};
+use super::recorder::Recorder;
+use super::tally::Tally;
+
+mod file;
+mod vanished;
+
+use vanished::Vanished;
+
+/// Room for attribute values beside a small file's content, in the same piece.
+const PIECE_BYTES_MAX: usize = 1 << 20;
+/// New names that wait for the matching of handles; beyond this they are taken as new at once. A miss costs space, nothing else.
+const WAITING_MAX: usize = 100_000;
+
+/// A directory to be swept.
+struct Task {
+    path: Arc<DirectoryPath>,
+    /// True if the parent has rows of it.
+    known: bool,
+}
+
+/// A name that the parent does not have.
+struct Waiting {
+    directory: u64,
+    path: Arc<DirectoryPath>,
+    name: Box<[u8]>,
+}
+
+/// What a name stood for in the parent.
+struct Old {
+    entry: Entry,
+    /// Its inode, from wherever it is.
+    inode: Option<Inode>,
+}
+
+/// What a sweep is built from.
+pub(super) struct Parts<'a, 'p, 'r> {
+    pub(super) source: &'a dyn Source,
+    pub(super) pipeline: &'a Pipeline<'p>,
+    pub(super) parent: Option<&'a Parent>,
+    pub(super) recorder: &'a mut Recorder<'r>,
+    pub(super) started: Time,
+    pub(super) cancel: &'a AtomicBool,
+    pub(super) progress: &'a Progress,
+}
+
+pub(super) struct Sweep<'a, 'p, 'r> {
+    parts: Parts<'a, 'p, 'r>,
+    rows: Option<Merged<TableRun>>,
+    lookup: Option<Lookup>,
+    next_node: u64,
+    tasks: BTreeMap<u64, Task>,
+    new_directories: Vec<Waiting>,
+    new_files: Vec<Waiting>,
+    vanished: Vanished,
+    /// Files with several names, by inode number: their node, once their content was dealt with.
+    linked: HashMap<u64, u64>,
+    /// Rows of what was missed in the directory being swept.
+    missed_here: HashSet<Vec<u8>>,
+    pub(super) tally: Tally,
+}
+
+impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
+    pub(super) fn new(parts: Parts<'a, 'p, 'r>) -> Sweep<'a, 'p, 'r> {
+        Sweep {
+            rows: parts.parent.map(|parent| parent.read(Class::Tree)),
+            lookup: parts.parent.map(Lookup::new),
+            next_node: parts.recorder.next_node().max(ROOT_NODE + 1),
+            tasks: BTreeMap::new(),
+            new_directories: Vec::new(),
+            new_files: Vec::new(),
+            vanished: Vanished::default(),
+            linked: HashMap::new(),
+            missed_here: HashSet::new(),
+            tally: Tally::default(),
+            parts,
+        }
+    }
+
+    /// Sweeps everything; returns the number that the next new node gets.
+    pub(super) fn run(&mut self) -> Result<u64, Error> {
+        self.root()?;
+        loop {
+            while let Some((node, task)) = self.tasks.pop_first() {
+                self.directory(node, &task)?;
+            }
+            if self.new_directories.is_empty() {
+                break;
+            }
+            for waiting in std::mem::take(&mut self.new_directories) {
+                self.with_directory(&waiting, |sweep, directory, stat| sweep.new_entry(&waiting, directory, stat))?;
+            }
+        }
+        self.expand_vanished_directories()?;
+        let mut waiting = std::mem::take(&mut self.new_files).into_iter().peekable();
+        while let Some(first) = waiting.next() {
+            // One open directory serves all names in it that wait one after another.
+            let mut group = vec![first];
+            while let Some(next) = waiting.next_if(|next| next.directory == group[0].directory) {
+                group.push(next);
+            }
+            self.new_files_of(&group)?;
+        }
+        self.drop_vanished()?;
+        self.parts.source.still_there()?;
+        Ok(self.next_node)
+    }
+
+    /// What was seen.
+    pub(super) fn into_tally(self) -> Tally {
+        self.tally
+    }
+
+    fn root(&mut self) -> Result<(), Error> {
+        let (stat, attributes) = self.parts.source.root()?;
+        let old = match &mut self.lookup {
+            Some(lookup) => lookup.inode(ROOT_NODE)?,
+            None => None,
+        };
+        let known = old.is_some();
+        self.count(&stat);
+        if !old.is_some_and(|old| is_unchanged(&old, &stat)) {
+            let mut inode = inode_of(&stat, is_settled(&stat, self.parts.started));
+            let mut piece = Vec::new();
+            let path = DirectoryPath::root();
+            if !add_attributes(&mut inode, attributes, &mut piece, PIECE_BYTES_MAX) {
+                self.miss(
+                    (ROOT_NODE, &path, b"."),
+                    MissedWhat::Absent,
+                    "its extended attributes are larger than 1 MiB together",
+                );
+            }
+            self.add(Class::Tree, key::inode(ROOT_NODE), Value::Inode(inode), piece, 0)?;
+        }
+        self.tasks.insert(ROOT_NODE, Task { path: DirectoryPath::root(), known });
+        Ok(())
+    }
+
+    /// Merge-joins the names of one directory with its rows.
+    fn directory(&mut self, node: u64, task: &Task) -> Result<(), Error> {
+        self.check()?;
+        self.missed_here.clear();
+        let source = self.parts.source;
+        let names = task.path.names();
+        let opened =
+            source.directory(&names).and_then(|mut directory| directory.names().map(|names| (directory, names)));
+        let (mut directory, names) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.unread_directory(node, task, error),
+        };
+        let mut old = self.first_row(node, task.known)?;
+        for name in names.iter() {
+            while let Some((gone, entry)) = old.take_if(|(before, _)| before.as_slice() < name) {
+                self.vanish(node, &gone, entry)?;
+                old = self.next_row(node)?;
+            }
+            let known = match old.take_if(|(same, _)| same.as_slice() == name) {
+                None => None,
+                Some((_, entry)) => {
+                    old = self.next_row(node)?;
+                    Some(entry)
+                }
+            };
+            self.name((node, &task.path, name), directory.as_mut(), known)?;
+            self.after_entry()?;
+        }
+        while let Some((name, entry)) = old {
+            self.vanish(node, &name, entry)?;
+            old = self.next_row(node)?;
+        }
+        Ok(())
+    }
+
+    /// One name of a directory.
+    fn name(
+        &mut self,
+        at: (u64, &Arc<DirectoryPath>, &[u8]),
+        directory: &mut dyn Directory,
+        known: Option<Entry>,
+    ) -> Result<(), Error> {
+        let (node, path, name) = at;
+        let stat = match directory.stat(name) {
+            Ok(Some(stat)) => stat,
+            Ok(None) => return known.map_or(Ok(()), |entry| self.vanish(node, name, entry)),
+            Err(SourceError::Gone { .. }) => return known.map_or(Ok(()), |entry| self.vanish(node, name, entry)),
+            Err(error) => return self.unread((node, path, name), known.is_some(), error),
+        };
+        self.count(&stat);
+        let Some(entry) = known else { return self.new_name(at, directory, &stat) };
+        let inode = match (&entry.inode, &mut self.lookup) {
+            (None, Some(lookup)) => lookup.inode(entry.child)?,
+            (inode, _) => inode.clone(),
+        };
+        if !is_same_file(entry.file_type, inode.as_ref(), &stat) {
+            self.vanish(node, name, entry)?;
+            return self.new_name(at, directory, &stat);
+        }
+        self.existing(at, directory, &stat, Old { entry, inode })
+    }
+
+    /// A name that means the same file as in the parent, or one that was found again under another name.
+    fn existing(
+        &mut self,
+        at: (u64, &Arc<DirectoryPath>, &[u8]),
+        directory: &mut dyn Directory,
+        stat: &Stat,
+        old: Old,
+    ) -> Result<(), Error> {
+        let (node, path, name) = at;
+        let child = old.entry.child;
+        let unchanged = old.inode.as_ref().is_some_and(|inode| is_unchanged(inode, stat))
+            && old.entry.inode.is_some() != has_own_row(stat);
+        match stat.file_type {
+            FileType::Directory => {
+                self.tasks.insert(child, Task { path: path.child(node, name), known: true });
+                if unchanged { Ok(()) } else { self.other(at, directory, stat, child) }
+            }
+            FileType::Regular if has_own_row(stat) => self.linked_file(at, directory, stat, child, Some(old)),
+            FileType::Regular if unchanged => Ok(()),
+            FileType::Regular => self.file(at, directory, stat, (child, Some(old))),
+            _ if unchanged => {
+                if has_own_row(stat) {
+                    self.linked.insert(stat.inode, child);
+                }
+                Ok(())
+            }
+            _ => self.other(at, directory, stat, child),
+        }
+    }
+
+    /// A name that the parent does not have in this directory.
+    fn new_name(
+        &mut self,
+        at: (u64, &Arc<DirectoryPath>, &[u8]),
+        directory: &mut dyn Directory,
+        stat: &Stat,
+    ) -> Result<(), Error> {
+        let (node, path, name) = at;
+        let waiting = Waiting { directory: node, path: path.clone(), name: name.into() };
+        if self.parts.parent.is_none() {
+            return self.new_entry(&waiting, directory, stat);
+        }
+        match stat.file_type {
+            FileType::Directory => self.new_directories.push(waiting),
+            _ if self.new_files.len() < WAITING_MAX => self.new_files.push(waiting),
+            _ => return self.new_entry(&waiting, directory, stat),
+        }
+        Ok(())
+    }
+
+    /// A new name whose time has come: an old file under another name, or a new file.
+    fn new_entry(&mut self, waiting: &Waiting, directory: &mut dyn Directory, stat: &Stat) -> Result<(), Error> {
+        let at = (waiting.directory, &waiting.path, &*waiting.name);
+        if let Some((child, entry)) = self.vanished.take(stat) {
+            let inode = match (&entry.inode, &mut self.lookup) {
+                (None, Some(lookup)) => lookup.inode(child)?,
+                (inode, _) => inode.clone(),
+            };
+            // Its row stands under another name, so a new one is written whatever the stamp says.
+            let moved = Inode { settled: false, ..inode.unwrap_or_default() };
+            return self.existing(
+                at,
+                directory,
+                stat,
+                Old { entry: Entry { inode: entry.inode.map(|_| moved.clone()), ..entry }, inode: Some(moved) },
+            );
+        }
+        match stat.file_type {
+            FileType::Directory => {
+                let child = self.new_node();
+                self.tasks
+                    .insert(child, Task { path: waiting.path.child(waiting.directory, &waiting.name), known: false });
+                self.other(at, directory, stat, child)
+            }
+            FileType::Regular if has_own_row(stat) => {
+                let child = self.linked.get(&stat.inode).copied().unwrap_or(0);
+                if child == 0 {
+                    let child = self.new_node();
+                    return self.linked_file(at, directory, stat, child, None);
+                }
+                self.add_name(at, stat, child)
+            }
+            FileType::Regular => {
+                let child = self.new_node();
+                self.file(at, directory, stat, (child, None))
+            }
+            _ => {
+                if let Some(child) = self.linked.get(&stat.inode).copied().filter(|_| has_own_row(stat)) {
+                    return self.add_name(at, stat, child);
+                }
+                let child = self.new_node();
+                self.other(at, directory, stat, child)
+            }
+        }
+    }
+
+    /// Another name of a file whose inode has been written already.
+    fn add_name(&mut self, at: (u64, &Arc<DirectoryPath>, &[u8]), stat: &Stat, child: u64) -> Result<(), Error> {
+        let entry = Entry { child, file_type: stat.file_type, inode: None };
+        self.add(Class::Tree, key::entry(at.0, at.2), Value::Entry(entry), Vec::new(), 0)
+    }
+
+    /// Anything without content: attributes and stat.
+    fn other(
+        &mut self,
+        at: (u64, &Arc<DirectoryPath>, &[u8]),
+        directory: &mut dyn Directory,
+        stat: &Stat,
+        child: u64,
+    ) -> Result<(), Error> {
+        let (node, path, name) = at;
+        let mut inode = inode_of(stat, is_settled(stat, self.parts.started));
+        let mut piece = Vec::new();
+        if self.attributes((node, path, name), directory, stat, (&mut inode, &mut piece))? {
+            if has_own_row(stat) {
+                self.linked.insert(stat.inode, child);
+            }
+            self.entry((node, name), stat, (child, inode), piece, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Reads attributes into the inode; false: the entry is gone.
+    fn attributes(
+        &mut self,
+        at: (u64, &Arc<DirectoryPath>, &[u8]),
+        directory: &mut dyn Directory,
+        stat: &Stat,
+        into: (&mut Inode, &mut Vec<u8>),
+    ) -> Result<bool, Error> {
+        let (node, path, name) = at;
+        match directory.attributes(name, stat) {
+            Ok(attributes) => {
+                if !add_attributes(into.0, attributes, into.1, PIECE_BYTES_MAX) {
+                    self.miss(
+                        (node, path, name),
+                        MissedWhat::Mixed,
+                        "its extended attributes are larger than 1 MiB together",
+                    );
+                }
+                Ok(true)
+            }
+            Err(SourceError::Gone { .. }) => Ok(false),
+            Err(error @ SourceError::SourceGone { .. }) => Err(error.into()),
+            Err(error) => {
+                into.0.settled = false;
+                self.miss((node, path, name), MissedWhat::Mixed, &error.to_string());
+                Ok(true)
+            }
+        }
+    }
+
+    /// Writes an entry, and its inode where that belongs.
+    fn entry(
+        &mut self,
+        at: (u64, &[u8]),
+        stat: &Stat,
+        inode: (u64, Inode),
+        piece: Vec<u8>,
+        sign_bytes: usize,
+    ) -> Result<(), Error> {
+        let (child, inode) = inode;
+        let (entry, own_row) = entry_of(child, stat, inode);
+        let entry_key = key::entry(at.0, at.1);
+        match own_row {
+            None => self.add(Class::Tree, entry_key, Value::Entry(entry), piece, sign_bytes),
+            Some(inode) => {
+                self.add(Class::Tree, entry_key, Value::Entry(entry), Vec::new(), 0)?;
+                self.add(Class::Tree, key::inode(child), Value::Inode(inode), piece, sign_bytes)
+            }
+        }
+    }
+
+    /// Adds a row: at once, or when the piece that it refers to is in a blob.
+    fn add(
+        &mut self,
+        class: Class,
+        key: Vec<u8>,
+        value: Value,
+        piece: Vec<u8>,
+        sign_bytes: usize,
+    ) -> Result<(), Error> {
+        if piece.is_empty() {
+            self.parts.pipeline.rows.add(class, key, value);
+            return Ok(());
+        }
+        self.parts.pipeline.add_piece(Piece { bytes: piece, class, row: Row { key, value }, sign_bytes })
+    }
+
+    fn with_directory(
+        &mut self,
+        waiting: &Waiting,
+        then: impl FnOnce(&mut Self, &mut dyn Directory, &Stat) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let source = self.parts.source;
+        let opened = source
+            .directory(&waiting.path.names())
+            .and_then(|mut directory| directory.stat(&waiting.name).map(|stat| (directory, stat)));
+        match opened {
+            Ok((mut directory, Some(stat))) => then(self, directory.as_mut(), &stat),
+            Ok((_, None)) | Err(SourceError::Gone { .. }) => Ok(()),
+            Err(error) => self.unread((waiting.directory, &waiting.path, &waiting.name), false, error),
+        }
+    }
+
+    fn new_files_of(&mut self, group: &[Waiting]) -> Result<(), Error> {
+        let source = self.parts.source;
+        let Some(first) = group.first() else { return Ok(()) };
+        let mut directory = match source.directory(&first.path.names()) {
+            Ok(directory) => directory,
+            Err(SourceError::Gone { .. }) => return Ok(()),
+            Err(error @ SourceError::SourceGone { .. }) => return Err(error.into()),
+            Err(error) => {
+                let why = error.to_string();
+                for waiting in group {
+                    self.miss((waiting.directory, &waiting.path, &waiting.name), MissedWhat::Absent, &why);
+                }
+                return Ok(());
+            }
+        };
+        for waiting in group {
+            match directory.stat(&waiting.name) {
+                Ok(Some(stat)) => self.new_entry(waiting, directory.as_mut(), &stat)?,
+                Ok(None) | Err(SourceError::Gone { .. }) => {}
+                Err(error) => self.unread((waiting.directory, &waiting.path, &waiting.name), false, error)?,
+            }
+            self.after_entry()?;
+        }
+        Ok(())
+    }
+
+    /// Something could not be read: the run goes on, the restore point says so.
+    fn unread(&mut self, at: (u64, &Arc<DirectoryPath>, &[u8]), known: bool, error: SourceError) -> Result<(), Error> {
+        if matches!(error, SourceError::SourceGone { .. }) {
+            return Err(error.into());
+        }
+        self.miss(
+            (at.0, at.1, at.2),
+            if known { MissedWhat::OlderContent } else { MissedWhat::Absent },
+            &error.to_string(),
+        );
+        Ok(())
+    }
+
+    fn unread_directory(&mut self, node: u64, task: &Task, error: SourceError) -> Result<(), Error> {
+        let Some((directory, name)) = &task.path.entry else { return Err(error.into()) };
+        match error {
+            // Listed a moment ago and removed since: its row goes, and everything below it.
+            SourceError::Gone { .. } => {
+                self.parts.pipeline.rows.add(Class::Tree, key::entry(*directory, name), Value::Tombstone);
+                self.parts.pipeline.rows.add(Class::Tree, key::head(node), Value::Head(Head { gone: true, cut: None }));
+                Ok(())
+            }
+            error @ SourceError::SourceGone { .. } => Err(error.into()),
+            error => {
+                let what = if task.known { MissedWhat::OlderContent } else { MissedWhat::Absent };
+                self.tally.miss(
+                    self.parts.pipeline.rows,
+                    (*directory, name),
+                    task.path.display(b""),
+                    (what, &error.to_string()),
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn miss(&mut self, at: (u64, &Arc<DirectoryPath>, &[u8]), what: MissedWhat, why: &str) {
+        self.missed_here.insert(key::missed(at.0, at.2));
+        self.tally.miss(self.parts.pipeline.rows, (at.0, at.2), at.1.display(at.2), (what, why));
+    }
+
+    fn first_row(&mut self, node: u64, known: bool) -> Result<Option<(Vec<u8>, Entry)>, Error> {
+        match (&mut self.rows, known) {
+            (Some(rows), true) => rows.seek(&key::first_of_node(node))?,
+            _ => return Ok(None),
+        }
+        self.next_row(node)
+    }
+
+    /// The next entry of a directory in the parent. What was missed then is forgotten: if it is missed again, it will be said again.
+    fn next_row(&mut self, node: u64) -> Result<Option<(Vec<u8>, Entry)>, Error> {
+        let Some(rows) = &mut self.rows else { return Ok(None) };
+        while let Some(row) = rows.next()? {
+            if key::node_of(Class::Tree, &row.key) != Some(node) {
+                break;
+            }
+            match (key::parse(Class::Tree, &row.key), row.value) {
+                (Ok(key::ParsedKey::Entry { name, .. }), Value::Entry(entry)) => {
+                    return Ok(Some((name.to_vec(), entry)));
+                }
+                (_, Value::Missed(_)) if !self.missed_here.contains(&row.key) => {
+                    self.parts.pipeline.rows.add(Class::Tree, row.key, Value::Tombstone);
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn new_node(&mut self) -> u64 {
+        self.next_node += 1;
+        self.next_node - 1
+    }
+
+    fn count(&mut self, stat: &Stat) {
+        self.tally.entries += 1;
+        self.tally.bytes_scanned += if stat.file_type == FileType::Regular { stat.size } else { 0 };
+        self.parts.progress.entries.store(self.tally.entries, Ordering::Relaxed);
+        self.parts.progress.bytes_scanned.store(self.tally.bytes_scanned, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.parts.cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// Between two entries: memory is looked after, and a checkpoint is made when one is due.
+    fn after_entry(&mut self) -> Result<(), Error> {
+        self.check()?;
+        self.parts.recorder.flush_if_full(self.parts.pipeline)?;
+        if self.parts.recorder.checkpoint_is_due() {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), Error> {
+        let report = super::report_of(&self.tally, self.parts.pipeline, &super::Cost::default());
+        let made = self.parts.recorder.checkpoint(self.parts.pipeline, self.next_node, report)?;
+        tracing::info!(session = %made.session, "checkpoint");
+        Ok(())
+    }
+}

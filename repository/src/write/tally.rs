@@ -1,0 +1,44 @@
+//! Tally: what the sweep has seen, and what it could not capture.
+
+use crate::point::Outcome;
+use crate::tree::{Class, Missed, MissedWhat, Value, key};
+
+use super::rows::Rows;
+
+/// So many are listed by name in the report; all are rows in the restore point.
+const LISTED_MAX: usize = 1000;
+
+/// Something that was not captured.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct NotCaptured {
+    /// Its path from the root of the volume; bytes that are not text are escaped.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Counts of one run.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) entries: u64,
+    pub(super) bytes_scanned: u64,
+    pub(super) bytes_read: u64,
+    pub(super) missed: u64,
+    pub(super) listed: Vec<NotCaptured>,
+}
+
+impl Tally {
+    /// Records what was not captured, as a row and in the report.
+    pub(super) fn miss(&mut self, rows: &Rows, at: (u64, &[u8]), path: String, how: (MissedWhat, &str)) {
+        let ((directory, name), (what, why)) = (at, how);
+        self.missed += 1;
+        if self.listed.len() < LISTED_MAX {
+            self.listed.push(NotCaptured { path, reason: why.to_owned() });
+        }
+        rows.add(Class::Tree, key::missed(directory, name), Value::Missed(Missed::new(what, why)));
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        if self.missed == 0 { Outcome::Complete } else { Outcome::Partial }
+    }
+}
