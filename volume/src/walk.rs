@@ -104,8 +104,14 @@ impl DirectorySource {
         let failed = |errno| OpenError::from_errno(path, errno);
         let root = open::operator_path(path, OFlag::O_DIRECTORY).map_err(failed)?;
         let raw = statx(&root, b"").map_err(failed)?;
-        if options.must_be_mount_root && raw.mount_root == Some(false) {
-            return Err(OpenError::NotMounted { path: path.to_path_buf() });
+        match raw.mount_root {
+            Some(false) if options.must_be_mount_root => {
+                return Err(OpenError::NotMounted { path: path.to_path_buf() });
+            }
+            None if options.must_be_mount_root => {
+                return Err(OpenError::Unsupported { what: "a kernel that tells mount points (5.8)" });
+            }
+            _ => {}
         }
         require_openat2(&root, path)?;
         let filesystem = Filesystem::of(&root, &raw).map_err(failed)?;
@@ -180,7 +186,7 @@ impl Source for DirectorySource {
     fn still_there(&self) -> Result<(), SourceError> {
         let now = open::operator_path(&self.path, OFlag::O_DIRECTORY).and_then(|fd| statx(&fd, b""));
         let raw = now.map_err(|errno| self.gone(errno.desc()))?;
-        if self.options.must_be_mount_root && raw.mount_root == Some(false) {
+        if self.options.must_be_mount_root && raw.mount_root != Some(true) {
             return Err(self.gone("it is not mounted any more"));
         }
         if RootIdentity::of(&raw) != self.identity {

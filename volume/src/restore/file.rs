@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
@@ -18,6 +19,9 @@ use super::{Place, zero};
 use crate::error::{errno_of, target_error};
 use crate::read::read_full;
 
+/// New files up to this size get it at the end, where the last write did not.
+const STRETCH_LATER_BYTES_MAX: u64 = 1 << 20;
+
 /// An open file of a target.
 #[derive(Debug)]
 pub(super) struct RestoredFile {
@@ -26,6 +30,8 @@ pub(super) struct RestoredFile {
     name: Vec<u8>,
     text: String,
     size: u64,
+    /// How long the file is by now, as far as we made it. A new small file that is written whole need not be stretched first.
+    length: AtomicU64,
     /// Until the file has its real name.
     temporary: Option<String>,
 }
@@ -37,30 +43,40 @@ impl RestoredFile {
         let mode = Mode::from_bits_truncate(0o600);
         let opened = names.create(|name| openat(&place.parent, name, flags, mode));
         let (temporary, fd) = opened.map_err(|errno| place.error(errno))?;
-        let file = RestoredFile::new(place, fd, size, Some(temporary));
-        if size > 0 {
-            file.resize(size)?;
+        let file = RestoredFile::new(place, fd, size, 0, Some(temporary));
+        if size > STRETCH_LATER_BYTES_MAX {
+            file.stretch()?;
         }
         Ok(file)
     }
 
     /// Takes an existing regular file, opened for writing, and gives it its new size.
     pub(super) fn in_place(place: Place<'_>, fd: OwnedFd, now: u64, size: u64) -> Result<RestoredFile, TargetError> {
-        let file = RestoredFile::new(place, fd, size, None);
+        let file = RestoredFile::new(place, fd, size, size, None);
         if now != size {
             file.resize(size)?;
         }
         Ok(file)
     }
 
-    fn new(place: Place<'_>, fd: OwnedFd, size: u64, temporary: Option<String>) -> RestoredFile {
+    fn new(place: Place<'_>, fd: OwnedFd, size: u64, length: u64, temporary: Option<String>) -> RestoredFile {
         let Place { parent, name, text } = place;
-        RestoredFile { file: File::from(fd), parent, name: name.to_vec(), text, size, temporary }
+        let (file, length) = (File::from(fd), AtomicU64::new(length));
+        RestoredFile { file, parent, name: name.to_vec(), text, size, length, temporary }
     }
 
     fn resize(&self, size: u64) -> Result<(), TargetError> {
         let length = i64::try_from(size).map_err(|_| self.error(Errno::EFBIG))?;
         ftruncate(&self.file, length).map_err(|errno| self.error(errno))
+    }
+
+    /// Gives a new file its full size, zeros behind what was written. Never shortens: nothing is written beyond the size.
+    fn stretch(&self) -> Result<(), TargetError> {
+        if self.length.load(Ordering::Acquire) < self.size {
+            self.resize(self.size)?;
+            self.length.store(self.size, Ordering::Release);
+        }
+        Ok(())
     }
 
     fn error(&self, errno: Errno) -> TargetError {
@@ -78,20 +94,25 @@ impl RestoredFile {
 
 impl TargetFile for RestoredFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, TargetError> {
+        self.stretch()?;
         read_full(&self.file, offset, buffer).map_err(|errno| self.error(errno))
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TargetError> {
-        self.end(offset, bytes.len() as u64)?;
-        self.file.write_all_at(bytes, offset).map_err(|error| self.error(errno_of(&error)))
+        let end = self.end(offset, bytes.len() as u64)?;
+        self.file.write_all_at(bytes, offset).map_err(|error| self.error(errno_of(&error)))?;
+        self.length.fetch_max(end, Ordering::AcqRel);
+        Ok(())
     }
 
     fn zero(&self, offset: u64, length: u64) -> Result<(), TargetError> {
         self.end(offset, length)?;
+        self.stretch()?;
         zero::zero(&self.file, offset, length, false).map_err(|errno| self.error(errno))
     }
 
     fn commit(mut self: Box<Self>, metadata: &Metadata) -> Result<(), TargetError> {
+        self.stretch()?;
         let applied = metadata::apply(Subject::Open(self.file.as_fd()), metadata, &self.text);
         if let Some(temporary) = &self.temporary {
             let put = renameat(&self.parent, temporary.as_str(), &self.parent, self.name.as_slice());

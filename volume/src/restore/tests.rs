@@ -167,6 +167,27 @@ fn a_file_appears_only_when_it_is_complete() {
 }
 
 #[test]
+fn a_new_file_is_zeros_of_its_size_wherever_nothing_was_written() {
+    let scratch = scratch();
+    let target = target(scratch.path());
+    for size in [0_u64, 1, 5000, 3 << 20] {
+        let file = target.create_file(&[b"file"], size).unwrap();
+        let mut page = vec![1; 6000];
+        let got = file.read_at(0, &mut page).unwrap();
+        assert_eq!((got as u64, page[..got].iter().max().copied().unwrap_or(0)), (size.min(6000), 0));
+        drop(file);
+        let file = target.create_file(&[b"file"], size).unwrap();
+        if size > 1000 {
+            file.write_at(1000, b"x").unwrap();
+        }
+        file.commit(&plain(size)).unwrap();
+        let now = fs::read(scratch.path().join("file")).unwrap();
+        assert_eq!(now.len() as u64, size);
+        assert_eq!(now.iter().filter(|byte| **byte != 0).count(), usize::from(size > 1000));
+    }
+}
+
+#[test]
 fn what_a_killed_restore_left_is_swept_on_entering() {
     let scratch = scratch();
     fs::create_dir(scratch.path().join("inside")).unwrap();
