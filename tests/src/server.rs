@@ -28,10 +28,18 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     if let Some(path) = std::env::var_os(&variable).filter(|path| !path.is_empty()) {
         return Some(path.into());
     }
-    let ci = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
-    assert!(!ci, "{variable} is not set, and in CI nothing is skipped: run the tests by `cargo xtask test`");
-    println!("SKIP {variable} is not set; `cargo xtask test` installs the tool and sets it");
+    skip(&format!("{variable} is not set; `cargo xtask test` installs the tool and sets it"));
     None
+}
+
+/// Says that a test is skipped, and why.
+///
+/// # Panics
+/// When `CI` is set: there nothing may be skipped.
+pub fn skip(why: &str) {
+    let ci = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+    assert!(!ci, "in CI nothing is skipped: {why}");
+    println!("SKIP {why}");
 }
 
 /// The binary of a tool that only `cargo xtask test --all` asks for.

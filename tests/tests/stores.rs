@@ -13,7 +13,7 @@ use repository::store::{
     Bytes, Listed, OpenMode, Requirement, RetryPolicy, Store, StoreError, open, probe, refuse_conditional,
 };
 use tests::azure::Azurite;
-use tests::folder::Folder;
+use tests::folder::{Folder, SmallDisk};
 use tests::s3::{Minio, Versitygw};
 use tokio::runtime::Runtime;
 
@@ -362,4 +362,35 @@ fn a_flipped_bit_in_a_file_of_the_server_is_read_as_it_is() {
     std::fs::write(&file, &stored).expect("written");
     // Neither this server nor the transport notices: only the seal of a blob does, one floor up.
     assert!(get(&store, "a") == stored);
+}
+
+#[test]
+fn a_full_disk_is_named_and_leaves_no_part_of_an_object() {
+    let Some(disk) = SmallDisk::mount(1 << 20) else { return };
+    let runtime = runtime();
+    let store = opened(&runtime, disk.path().to_str().expect("UTF-8"), &[]);
+    put(&store, "d/small", &content(1, 1_000));
+    let error = store.put("d/large", content(2, 2 << 20)).expect_err("it does not fit");
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    assert!(error.to_string().contains("d/large"), "{error}");
+    assert_eq!(names(&store, ""), ["d/small"]);
+    assert_eq!(std::fs::read_dir(disk.path().join("d")).expect("readable").count(), 1, "what was begun is cleaned up");
+    assert_eq!(store.requests().put, 2, "nobody asks a full disk again");
+    put(&store, "d/other", &content(3, 100_000));
+}
+
+#[test]
+fn a_read_only_disk_is_denied_and_still_read() {
+    let Some(disk) = SmallDisk::mount(1 << 20) else { return };
+    let runtime = runtime();
+    let store = opened(&runtime, disk.path().to_str().expect("UTF-8"), &[]);
+    put(&store, "d/a", &content(1, 1_000));
+    disk.make_read_only();
+    for error in
+        [store.put("d/b", content(1, 3)).err(), store.put("new/b", content(1, 3)).err(), store.delete("d/a").err()]
+    {
+        let error = error.expect("it is read-only");
+        assert_eq!(error.class(), ErrorClass::Denied, "{error}");
+    }
+    assert_eq!(get(&store, "d/a"), content(1, 1_000));
 }
