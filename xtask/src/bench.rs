@@ -14,8 +14,9 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::{
-    holdfast::{Backup, Holdfast, parse},
-    interrupt, process, quantity,
+    interrupt, process,
+    program::{Backup, Holdfast, parse},
+    quantity,
     scratch::{Disk, Scratch},
     tidy::Finding,
     workspace::Workspace,

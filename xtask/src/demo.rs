@@ -12,8 +12,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     clock::Stopwatch,
-    holdfast::{Backup, Holdfast},
-    interrupt, quantity,
+    interrupt,
+    program::{Backup, Holdfast},
+    quantity,
     scratch::Scratch,
     table::Table,
     tools,

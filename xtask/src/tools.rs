@@ -23,6 +23,8 @@ pub(crate) struct Options {
     /// Also what only `test --all` and `bench --all` use: further stores and a peer with a long build
     #[arg(long)]
     pub(crate) all: bool,
+    /// Only these tools
+    names: Vec<String>,
 }
 
 /// Who wants a tool.
@@ -90,22 +92,37 @@ pub(crate) const RUSTIC: Tool = Tool {
     source: Source::Cargo { arguments: &["--package", "rustic-rs"], quick: false },
     wanted_by: Use::All,
 };
-const TOOLS: [Tool; 6] = [NEXTEST, FUZZ, VERSITYGW, MINIO, AZURITE, RUSTIC];
+static TOOLS: [Tool; 6] = [NEXTEST, FUZZ, VERSITYGW, MINIO, AZURITE, RUSTIC];
 
 /// Installs everything that is asked for; tools that fail are all named at the end.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut failures = Vec::new();
-    if let Err(error) = debian::install(&[Need::Test, Need::Bench]) {
+    if options.names.is_empty()
+        && let Err(error) = debian::install(&[Need::Test, Need::Bench])
+    {
         failures.push(format!("{error:#}"));
     }
-    let wanted = TOOLS.iter().filter(|tool| options.all || tool.wanted_by == Use::Test);
-    for tool in wanted {
+    for tool in wanted(options)? {
         match ensure(workspace, tool) {
             Ok(binary) => println!("{} {}: {}", tool.name, tool.version, binary.display()),
             Err(error) => failures.push(format!("{error:#}")),
         }
     }
     if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("\nxtask: ")) }
+}
+
+fn wanted(options: &Options) -> Result<Vec<&'static Tool>> {
+    if options.names.is_empty() {
+        return Ok(TOOLS.iter().filter(|tool| options.all || tool.wanted_by == Use::Test).collect());
+    }
+    let find = |name: &String| {
+        let known = || TOOLS.map(|tool| tool.name).join(", ");
+        TOOLS
+            .iter()
+            .find(|tool| tool.name == name)
+            .with_context(|| format!("there is no tool {name}; there are {}", known()))
+    };
+    options.names.iter().map(find).collect()
 }
 
 /// Debian packages for tests or the benchmark.
@@ -189,4 +206,41 @@ fn place(building: &Path, place: &Path, name: &str) -> Result<()> {
 /// The program that builds a tool, or what to do to get it.
 fn builder(name: &str, advice: &str) -> Result<PathBuf> {
     process::find_program(name).with_context(|| format!("{name} is not on PATH; {advice}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(all: bool, names: &[&str]) -> Result<Vec<&'static str>> {
+        let options = Options { all, names: names.iter().map(|&name| name.to_owned()).collect() };
+        Ok(wanted(&options)?.iter().map(|tool| tool.name).collect())
+    }
+
+    #[test]
+    fn tools_are_chosen_by_use_or_by_name() {
+        assert_eq!(names(false, &[]).expect("nothing was named"), ["cargo-nextest", "cargo-fuzz", "versitygw"]);
+        assert_eq!(names(true, &[]).expect("nothing was named").len(), TOOLS.len());
+        assert_eq!(names(false, &["minio"]).expect("minio is known"), ["minio"]);
+        let error = names(false, &["mino"]).expect_err("there is no such tool").to_string();
+        assert!(error.contains("there is no tool mino") && error.contains("minio"), "{error}");
+    }
+
+    #[test]
+    fn a_tool_is_placed_whole_and_a_present_one_is_kept() {
+        let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("../target/xtask")
+            .join(format!("place-{}", std::process::id()));
+        let (building, place_at) = (folder.join("building"), folder.join("1.0"));
+        fresh_folder(&building).expect("a folder below target can be made");
+        assert!(place(&building, &place_at, "tool").is_err(), "nothing was made");
+        fs::create_dir_all(&place_at).expect("a half-made place");
+        fs::write(building.join("tool"), "new").expect("the tool");
+        place(&building, &place_at, "tool").expect("a place without the tool is taken over");
+        fresh_folder(&building).expect("a folder below target can be made");
+        fs::write(building.join("tool"), "newer").expect("the tool");
+        place(&building, &place_at, "tool").expect("somebody else was faster");
+        assert_eq!(fs::read_to_string(place_at.join("tool")).expect("the tool is there"), "new");
+        fs::remove_dir_all(&folder).expect("our own folder can be removed");
+    }
 }

@@ -1,4 +1,4 @@
-//! Holdfast: the program under demonstration and measurement, through the interface that scripts rely on.
+//! Program: Holdfast, under demonstration and measurement, through the interface that scripts rely on.
 //!
 //! In: its binary and a repository. Out: what its JSON says. Never: looks into the repository, or links any crate of it.
 
