@@ -18,6 +18,7 @@ pub mod session;
 pub mod table;
 pub mod error;
 pub mod features;
+pub mod generated;
 pub mod hash;
 pub mod keys;
 pub mod layout;
