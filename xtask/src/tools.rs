@@ -39,8 +39,8 @@ pub(crate) enum Use {
 /// How a tool is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Source {
-    /// `cargo install` of this crate; `quick` trades speed of the tool for speed of its build.
-    Cargo { arguments: &'static [&'static str], quick: bool },
+    /// `cargo install` of this package; `quick` trades speed of the tool for speed of its build.
+    Cargo { package: &'static str, arguments: &'static [&'static str], quick: bool },
     /// `go install` of this package.
     Go { package: &'static str },
     /// `npm install` of the package of the same name, whose program is `program`.
@@ -60,14 +60,14 @@ pub(crate) struct Tool {
 pub(crate) const NEXTEST: Tool = Tool {
     name: "cargo-nextest",
     version: "0.9.151",
-    source: Source::Cargo { arguments: &["--no-default-features"], quick: true },
+    source: Source::Cargo { package: "cargo-nextest", arguments: &["--no-default-features"], quick: true },
     wanted_by: Use::Test,
 };
 /// Drives the fuzz targets.
 pub(crate) const FUZZ: Tool = Tool {
     name: "cargo-fuzz",
     version: "0.13.2",
-    source: Source::Cargo { arguments: &[], quick: true },
+    source: Source::Cargo { package: "cargo-fuzz", arguments: &[], quick: true },
     wanted_by: Use::Test,
 };
 /// An S3 server over a directory, light enough for every test.
@@ -89,7 +89,7 @@ const AZURITE: Tool =
 pub(crate) const RUSTIC: Tool = Tool {
     name: "rustic",
     version: "0.11.4",
-    source: Source::Cargo { arguments: &["--package", "rustic-rs"], quick: false },
+    source: Source::Cargo { package: "rustic-rs", arguments: &[], quick: false },
     wanted_by: Use::All,
 };
 static TOOLS: [Tool; 6] = [NEXTEST, FUZZ, VERSITYGW, MINIO, AZURITE, RUSTIC];
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_tool_is_placed_whole_and_a_present_one_is_kept() {
-        let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join("../target/xtask")
             .join(format!("place-{}", std::process::id()));
         let (building, place_at) = (folder.join("building"), folder.join("1.0"));

@@ -43,9 +43,7 @@ fn name(file: &Path) -> Option<Finding> {
         return Some(Finding::new(file, 0, "is called mod.rs", "call it after its module: `foo.rs` beside `foo/`"));
     }
     let words = file.components().filter_map(|component| Path::new(component.as_os_str()).file_stem()?.to_str());
-    // The wrapper around the program is what the name says; only as a file of xtask.
-    let allowed = |word: &str| word == "holdfast" && file.starts_with("xtask");
-    let banned = words.into_iter().find(|word| BANNED.contains(word) && !allowed(word))?;
+    let banned = words.into_iter().find(|word| BANNED.contains(word))?;
     Some(Finding::new(
         file,
         0,

@@ -3,7 +3,7 @@
 //! In: a tool and an empty folder. Out: the folder with the binary under the tool's name at its top. Never: writes elsewhere but in the
 //! caches of cargo, go and npm.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 
@@ -13,21 +13,20 @@ use crate::{process, workspace::Workspace};
 /// Makes the tool in `folder`.
 pub(super) fn into(workspace: &Workspace, tool: &Tool, folder: &Path) -> Result<()> {
     match tool.source {
-        Source::Cargo { arguments, quick } => cargo(workspace, tool, (arguments, quick), folder),
+        Source::Cargo { package, arguments, quick } => {
+            let mut command = workspace.cargo();
+            command
+                .args(["install", "--locked", "--quiet", "--no-track", "--version", tool.version, package])
+                .args(arguments);
+            cargo(command, tool, quick, folder)
+        }
         Source::Go { package } => go(workspace, tool, package, folder),
         Source::Npm { program } => npm(workspace, tool, program, folder),
     }
 }
 
-fn cargo(workspace: &Workspace, tool: &Tool, (arguments, quick): (&[&str], bool), folder: &Path) -> Result<()> {
-    let package = match arguments {
-        ["--package", package, ..] => package,
-        _ => tool.name,
-    };
-    let arguments = arguments.strip_prefix(&["--package", package]).unwrap_or(arguments);
-    let mut command = workspace.cargo();
-    command.args(["install", "--locked", "--quiet", "--no-track", "--version", tool.version, package]);
-    command.args(arguments).arg("--root").arg(folder).arg("--target-dir").arg(folder.join("target"));
+fn cargo(mut command: Command, tool: &Tool, quick: bool, folder: &Path) -> Result<()> {
+    command.arg("--root").arg(folder).arg("--target-dir").arg(folder.join("target"));
     if quick {
         // Nothing measures these tools: two cores are better spent on the project.
         command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1").env("CARGO_PROFILE_RELEASE_LTO", "off");
