@@ -153,9 +153,7 @@ fn the_loss_of_any_single_rule_is_noticed() {
             Some((seed * OPERATIONS_PER_SEED + failure.operation, failure.class))
         });
         match noticed {
-            Some(failure) => {
-                println!("{rule:?}: noticed after {} operations in {:?}", failure.operation, failure.class)
-            }
+            Some((operations, class)) => println!("{rule:?}: noticed after {operations} operations, in {class:?}"),
             None => panic!("nothing noticed that {rule:?} does not hold"),
         }
     }

@@ -3,40 +3,17 @@
 //! In: runs of one class, newest first. Out: one sorted stream, either what a reader sees or what a merged run must hold. Never: holds more than one row per run
 //! in memory (and the one block that it folds), or loses a row to an error: a call that failed may be repeated.
 
-use std::convert::Infallible;
-use std::marker::PhantomData;
-use std::sync::Arc;
-
 use super::key::{self, Class};
 use super::overlay::{self, BlockView, SignView, Zeros};
 use super::row::{Head, Row, Value};
 use super::rules::{Rule, Rules};
 
+mod run;
+
+pub use run::{Run, VecRun};
+
 /// After so many hidden rows in a row, the run is asked to seek past the node: the next row may be gigabytes of metadata away.
 const HIDDEN_ROWS_BEFORE_SEEK: u32 = 64;
-
-/// Rows in strictly ascending order of keys.
-pub trait Run {
-    /// Why a row could not be read.
-    type Error;
-    /// Goes to the first row whose key is not below `key`, forwards or backwards. A fresh run stands at its first row. Where a run stands after a seek that
-    /// failed is not known; the next call must be a seek.
-    fn seek(&mut self, key: &[u8]) -> Result<(), Self::Error>;
-    /// The next row; `None` at the end, and ever after. A call that failed has not moved.
-    fn next(&mut self) -> Result<Option<Row>, Self::Error>;
-}
-
-impl<R: Run + ?Sized> Run for Box<R> {
-    type Error = R::Error;
-
-    fn seek(&mut self, key: &[u8]) -> Result<(), R::Error> {
-        (**self).seek(key)
-    }
-
-    fn next(&mut self) -> Result<Option<Row>, R::Error> {
-        (**self).next()
-    }
-}
 
 /// What the stream is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +28,8 @@ pub enum Mode {
 }
 
 #[derive(Debug)]
+// One per run; a box would cost every row an allocation.
+#[allow(clippy::large_enum_variant)]
 enum Peek {
     /// Not asked yet.
     Unknown,
@@ -430,37 +409,6 @@ impl<R: Run> Run for Merged<R> {
                 return Ok(row);
             }
         }
-    }
-}
-
-/// A run in memory.
-#[derive(Clone, Debug)]
-pub struct VecRun<E = Infallible> {
-    rows: Arc<Vec<Row>>,
-    next: usize,
-    error: PhantomData<fn() -> E>,
-}
-
-impl<E> VecRun<E> {
-    /// Over rows in strictly ascending order of keys.
-    pub fn new(rows: Arc<Vec<Row>>) -> VecRun<E> {
-        debug_assert!(rows.windows(2).all(|pair| matches!(pair, [one, other] if one.key < other.key)));
-        VecRun { rows, next: 0, error: PhantomData }
-    }
-}
-
-impl<E> Run for VecRun<E> {
-    type Error = E;
-
-    fn seek(&mut self, key: &[u8]) -> Result<(), E> {
-        self.next = self.rows.partition_point(|row| row.key.as_slice() < key);
-        Ok(())
-    }
-
-    fn next(&mut self) -> Result<Option<Row>, E> {
-        let row = self.rows.get(self.next).cloned();
-        self.next += usize::from(row.is_some());
-        Ok(row)
     }
 }
 

@@ -37,28 +37,28 @@ impl DeadSpace {
     }
 }
 
-/// The runs to merge now, as at most one range of indices; call again with the result until nothing is left to do.
+/// The runs to merge now, as a range of indices; call again with the result until nothing is left to do.
 ///
 /// - Everything, when what lies above the lowest run exceeds half of it, or when hidden rows keep too much dead space.
 /// - Else the newest four or more adjacent runs that are alike.
 /// - Else, when there are more than [`RUNS_MAX`], the four adjacent ones that are cheapest to merge.
-pub fn plan_merges(runs: &[RunSize], dead: DeadSpace) -> Vec<Range<usize>> {
-    let Some((lowest, above)) = runs.split_last() else { return Vec::new() };
+pub fn plan_merges(runs: &[RunSize], dead: DeadSpace) -> Option<Range<usize>> {
+    let (lowest, above) = runs.split_last()?;
     if above.is_empty() {
-        return Vec::new();
+        return None;
     }
     if bytes(above) > lowest.stored_bytes / 2 || dead.is_too_much() {
-        return vec![0..runs.len()];
+        return Some(0..runs.len());
     }
-    let alike = (0..runs.len()).map(|first| first..first + count_alike(&runs[first..]));
-    if let Some(range) = alike.into_iter().find(|range| range.len() >= MERGE_RUNS_MIN) {
-        return vec![range];
+    let mut alike = (0..runs.len()).map(|first| first..first + count_alike(&runs[first..]));
+    if let Some(range) = alike.find(|range| range.len() >= MERGE_RUNS_MIN) {
+        return Some(range);
     }
     if runs.len() <= RUNS_MAX {
-        return Vec::new();
+        return None;
     }
-    let cheapest = (0..=runs.len() - MERGE_RUNS_MIN).min_by_key(|first| bytes(&runs[*first..*first + MERGE_RUNS_MIN]));
-    cheapest.map(|first| first..first + MERGE_RUNS_MIN).into_iter().collect()
+    let fours = (0..=runs.len() - MERGE_RUNS_MIN).map(|first| first..first + MERGE_RUNS_MIN);
+    fours.min_by_key(|range| bytes(&runs[range.clone()]))
 }
 
 fn bytes(runs: &[RunSize]) -> u64 {

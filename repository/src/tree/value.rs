@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 
 use super::key::{self, Class, ParsedKey};
-use super::row::{
-    Attribute, AttributeValue, Entry, Extent, FileType, Head, Inline, Inode, Location, Missed, MissedWhat, PackId,
-    SignRange, Signs, Stamp, Sum, Time, Value,
-};
+use super::row::{Entry, Extent, FileType, Head, Location, Missed, MissedWhat, PackId, SignRange, Signs, Sum, Value};
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::hash::{BLOCK_BYTES, BLOCK_PAGES};
+
+mod inode;
+
+use inode::{decode_inode, encode_inode};
 
 /// Largest value, in bytes.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -22,19 +23,8 @@ pub const LINK_TARGET_BYTES_MAX: usize = 4095;
 /// Longest value of an extended attribute, in bytes.
 pub const ATTRIBUTE_BYTES_MAX: usize = 1 << 20;
 
-const NANOSECONDS: u32 = 1_000_000_000;
-
 const GONE: u8 = 1;
 const CUT: u8 = 2;
-
-const STAMP: u8 = 1;
-const SETTLED: u8 = 2;
-const MIXED: u8 = 4;
-const INLINE: u8 = 8;
-const DEVICE: u8 = 16;
-const LINK: u8 = 32;
-const ATTRIBUTES: u8 = 64;
-const INODE_FLAGS: u8 = STAMP | SETTLED | MIXED | INLINE | DEVICE | LINK | ATTRIBUTES;
 
 /// The packs that rows of one table name, numbered in the order of their first use.
 #[derive(Clone, Debug, Default)]
@@ -278,141 +268,6 @@ fn decode_signs(from: &mut Decoder<'_>) -> Result<Signs, DecodeError> {
         signatures.push(from.u64()?);
     }
     Ok(Signs { ranges, signatures })
-}
-
-fn encode_inode(inode: &Inode, packs: &mut PackList, to: &mut Encoder) {
-    to.varint(u64::from(inode.mode)).varint(u64::from(inode.uid)).varint(u64::from(inode.gid));
-    to.varint(inode.size).varint(inode.links);
-    encode_time(inode.mtime, to);
-    let flags = [
-        (STAMP, inode.stamp.is_some()),
-        (SETTLED, inode.settled),
-        (MIXED, inode.mixed),
-        (INLINE, inode.inline.is_some()),
-        (DEVICE, inode.device.is_some()),
-        (LINK, inode.link_target.is_some()),
-        (ATTRIBUTES, !inode.attributes.is_empty()),
-    ];
-    to.u8(flags.iter().filter(|(_, set)| *set).fold(0, |all, (flag, _)| all | flag));
-    if let Some(stamp) = &inode.stamp {
-        to.bytes(&stamp.handle).u64(stamp.inode);
-        encode_time(stamp.ctime, to);
-        encode_time(stamp.btime, to);
-        to.varint(stamp.blocks);
-    }
-    if let Some(inline) = &inode.inline {
-        to.u64(inline.signature);
-        encode_extents(&inline.extents, packs, to);
-    }
-    if let Some((major, minor)) = inode.device {
-        to.varint(u64::from(major)).varint(u64::from(minor));
-    }
-    if let Some(target) = &inode.link_target {
-        to.bytes(target);
-    }
-    if !inode.attributes.is_empty() {
-        encode_attributes(&inode.attributes, packs, to);
-    }
-}
-
-fn decode_inode(from: &mut Decoder<'_>, packs: &[PackId]) -> Result<Inode, DecodeError> {
-    let mut inode = Inode {
-        mode: from.varint_u32()?,
-        uid: from.varint_u32()?,
-        gid: from.varint_u32()?,
-        size: from.varint()?,
-        links: from.varint()?,
-        mtime: decode_time(from)?,
-        ..Inode::default()
-    };
-    if inode.mode > 0o7777 {
-        return Err(DecodeError::Value("mode"));
-    }
-    let flags = flags(from, INODE_FLAGS, "inode: flags")?;
-    inode.settled = flags & SETTLED != 0;
-    inode.mixed = flags & MIXED != 0;
-    if flags & STAMP != 0 {
-        inode.stamp = Some(decode_stamp(from)?);
-    }
-    if flags & INLINE != 0 {
-        inode.inline = Some(Inline { signature: from.u64()?, extents: decode_extents(from, packs)? });
-    }
-    if flags & DEVICE != 0 {
-        inode.device = Some((from.varint_u32()?, from.varint_u32()?));
-    }
-    if flags & LINK != 0 {
-        inode.link_target = Some(not_empty(from.bytes("link target", LINK_TARGET_BYTES_MAX)?, "link target")?.to_vec());
-    }
-    if flags & ATTRIBUTES != 0 {
-        inode.attributes = decode_attributes(from, packs)?;
-    }
-    Ok(inode)
-}
-
-fn not_empty<'a>(bytes: &'a [u8], field: &'static str) -> Result<&'a [u8], DecodeError> {
-    if bytes.is_empty() { Err(DecodeError::Value(field)) } else { Ok(bytes) }
-}
-
-fn decode_stamp(from: &mut Decoder<'_>) -> Result<Stamp, DecodeError> {
-    Ok(Stamp {
-        handle: from.bytes("handle", key::HANDLE_BYTES_MAX)?.to_vec(),
-        inode: from.u64()?,
-        ctime: decode_time(from)?,
-        btime: decode_time(from)?,
-        blocks: from.varint()?,
-    })
-}
-
-fn encode_time(time: Time, to: &mut Encoder) {
-    to.svarint(time.seconds).varint(u64::from(time.nanoseconds));
-}
-
-fn decode_time(from: &mut Decoder<'_>) -> Result<Time, DecodeError> {
-    let time = Time { seconds: from.svarint()?, nanoseconds: from.varint_u32()? };
-    if time.nanoseconds < NANOSECONDS { Ok(time) } else { Err(DecodeError::Value("nanoseconds")) }
-}
-
-fn encode_attributes(attributes: &[Attribute], packs: &mut PackList, to: &mut Encoder) {
-    to.varint(attributes.len() as u64);
-    for attribute in attributes {
-        to.bytes(&attribute.name);
-        match &attribute.value {
-            AttributeValue::Inline(value) => {
-                to.u8(0).bytes(value);
-            }
-            AttributeValue::Stored { length, extents } => {
-                to.u8(1).varint(u64::from(*length));
-                encode_extents(extents, packs, to);
-            }
-        }
-    }
-}
-
-fn decode_attributes(from: &mut Decoder<'_>, packs: &[PackId]) -> Result<Vec<Attribute>, DecodeError> {
-    let count = from.count("attributes", 4)?;
-    if count == 0 {
-        return Err(DecodeError::Value("attributes"));
-    }
-    let mut attributes: Vec<Attribute> = Vec::new();
-    for _ in 0..count {
-        let name = not_empty(from.bytes("attribute name", 255)?, "attribute name")?;
-        if attributes.last().is_some_and(|last| last.name.as_slice() >= name) {
-            return Err(DecodeError::Value("attribute order"));
-        }
-        let value = match from.u8()? {
-            0 => AttributeValue::Inline(from.bytes("attribute value", VALUE_BYTES_MAX)?.to_vec()),
-            1 => {
-                let length = from.varint_u32()?;
-                if length > ATTRIBUTE_BYTES_MAX as u32 {
-                    return Err(DecodeError::TooLarge("attribute value"));
-                }
-                AttributeValue::Stored { length, extents: decode_extents(from, packs)? }
-            }
-            _ => return Err(DecodeError::Value("attribute place")),
-        };
-        attributes.push(Attribute { name: name.to_vec(), value });
-    }
-    Ok(attributes)
 }
 
 fn decode_entry(from: &mut Decoder<'_>, packs: &[PackId]) -> Result<Entry, DecodeError> {

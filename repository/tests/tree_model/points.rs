@@ -102,7 +102,7 @@ pub(crate) fn merge_some(
         Some(first..rng.random_range(first + 2..=most))
     } else if habit.planned {
         let sizes: Vec<RunSize> = runs.iter().map(|run| RunSize { stored_bytes: run.bytes }).collect();
-        plan_merges(&sizes, DeadSpace::default()).pop()
+        plan_merges(&sizes, DeadSpace::default())
     } else {
         None
     };

@@ -6,7 +6,8 @@ use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 
-use crate::tree::row::Extent;
+use super::inode::{ATTRIBUTES, LINK, NANOSECONDS};
+use crate::tree::row::{Attribute, AttributeValue, Inline, Inode, Stamp, Time};
 
 fn packs() -> Vec<PackId> {
     (0..4).map(|seq| PackId { session: SessionId([7; 16]), seq }).collect()
