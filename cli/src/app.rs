@@ -1,0 +1,104 @@
+//! App: the whole program, wired from top to bottom: parse, build, run.
+//!
+//! In: the process - its arguments, environment, clock, randomness and terminal. Out: its exit code. Never: decides anything about backups; and nothing else in this
+//! crate names a concrete store, clock, generator or runtime.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use clap::Parser;
+use repository::keys::SystemRandom;
+use repository::store::{self, Store};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Arguments, Command};
+use crate::commands::{backup, completion, keys, repo, upkeep};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::opening::Context;
+use crate::output::{Log, Output};
+use crate::settings::Settings;
+
+/// Runs the command line of this process.
+pub(crate) fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            // Help and version go to standard output; whoever closed it has read enough.
+            let _ = usage.print();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+        }
+    };
+    let output = Output::new(arguments.global.output, arguments.global.quiet);
+    match build_and_run(arguments, &output) {
+        Ok(exit) => exit.code(),
+        Err(Failure::ClosedPipe) => Exit::Done.code(),
+        Err(failure) => {
+            output.note(&failure.line());
+            ExitCode::from(failure.class().exit_code())
+        }
+    }
+}
+
+fn build_and_run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
+    let environment = |name: &str| std::env::var_os(name);
+    let settings = Settings::new(arguments.global, &environment)?;
+    log(settings.verbose, output);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("requests")
+        .build()
+        .map_err(|source| Failure::Machine { what: "start threads", source })?;
+    let handle = runtime.handle().clone();
+    let open_store = move |url: &str, mode| {
+        let environment = |name: &str| std::env::var(name).ok();
+        Ok(Store::new(store::open(url, &environment, mode)?, handle.clone()))
+    };
+    let context = Context {
+        settings,
+        output: output.clone(),
+        runtime: runtime.handle().clone(),
+        clock: Arc::new(now),
+        random: Arc::new(Mutex::new(SystemRandom)),
+        environment: Box::new(environment),
+        open_store: Box::new(open_store),
+        host: nix::unistd::gethostname().map_or_else(|_| "unknown".into(), |name| name.to_string_lossy().into_owned()),
+    };
+    let done = dispatch(arguments.command, &context);
+    // A request that nobody waits for any more must not keep the process.
+    runtime.shutdown_background();
+    done
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one clock of the program, handed to whoever needs one")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Repo(command) => repo::run(context, &command),
+        Command::Keys(command) => keys::run(context, &command),
+        Command::Backup(options) => backup::run(context, &options),
+        Command::Forget(_) => upkeep::refuse("forget", "no restore point was removed"),
+        Command::Gc(_) => upkeep::refuse("gc", "nothing was deleted"),
+        Command::Completion(options) => completion::run(&options),
+    }
+}
+
+/// The log goes to standard error; HOLDFAST_LOG chooses more finely than `-v`.
+fn log(verbose: u8, output: &Output) {
+    let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
+    let ours = format!("warn,holdfast={level},repository={level},volume={level}");
+    let filter = EnvFilter::try_from_env("HOLDFAST_LOG").unwrap_or_else(|_| EnvFilter::new(ours));
+    let log = Log(output.clone());
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || -> Box<dyn Write> { Box::new(log.clone()) })
+        .with_ansi(false)
+        .with_target(verbose > 1)
+        .without_time();
+    // Fails only if there is a subscriber already, which then has the lines.
+    let _ = lines.try_init();
+}

@@ -1,0 +1,9 @@
+//! Commands: one file for each, the same shape in all: options, `run`, and what is printed.
+//!
+//! In: options and a [`crate::opening::Context`]. Out: an [`crate::exit::Exit`] or a [`crate::failure::Failure`]. Never: engine logic; what a command does is done by the engine.
+
+pub(crate) mod backup;
+pub(crate) mod completion;
+pub(crate) mod keys;
+pub(crate) mod repo;
+pub(crate) mod upkeep;

@@ -1,0 +1,193 @@
+//! `backup`: a directory, a regular file or a block device becomes a restore point.
+//!
+//! In: a path. Out: the report, and exit code 3 when something was not captured. Never: touches what it reads.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use repository::point::{Outcome, Statistics};
+use repository::source::Time;
+use repository::store::Location;
+use repository::write::{self, BackupOptions, BackupReport, NotCaptured, Progress};
+use serde::Serialize;
+use volume::{SourceOptions, open_source};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::opening::Context;
+use crate::output::escape;
+use crate::progress;
+use crate::quantity::{bytes_text, count_text};
+
+/// So many of the things that were not captured are shown to people; programs get all that the report has.
+const SHOWN_MAX: usize = 20;
+
+/// What is backed up.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The directory, regular file or block device
+    path: PathBuf,
+    /// The name under which it is protected [default: its absolute path]
+    #[arg(long, value_name = "NAME")]
+    volume: Option<String>,
+    /// Refuse a directory on which nothing is mounted: an unmounted volume looks like an empty one
+    #[arg(long)]
+    require_mount: bool,
+    /// zstd level; by default fast for the first backup, a little better for the next
+    #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-7..=19))]
+    compression: Option<i32>,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    point: String,
+    volume: &'a str,
+    parent: Option<String>,
+    outcome: Outcome,
+    not_captured: &'a [NotCaptured],
+    not_captured_count: u64,
+    statistics: Statistics,
+}
+
+/// Backs up.
+pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure> {
+    let volume = match &options.volume {
+        Some(name) if name.is_empty() => return Err(Failure::Usage("the name of the volume is empty".to_owned())),
+        Some(name) => name.clone(),
+        None => default_name(&options.path)?,
+    };
+    let started = (context.clock)();
+    let time = Time {
+        seconds: started.as_second(),
+        nanoseconds: u32::try_from(started.subsec_nanosecond()).unwrap_or(0),
+    };
+    let source_options = SourceOptions { must_be_mount_root: options.require_mount, ..SourceOptions::new(time) };
+    let source = open_source(&options.path, &source_options)?;
+    warn_of_itself(context, &options.path)?;
+    let domain = context.domain_to_write()?;
+    let progress = Arc::new(Progress::default());
+    let engine = BackupOptions {
+        memory_budget_bytes: context.settings.memory_budget_bytes,
+        level: options.compression,
+        cancel: interrupt::listen(&context.runtime)?,
+        progress: progress.clone(),
+        ..BackupOptions::new(&volume, &context.host)
+    };
+    let report = progress::shown(&context.output, || line(&progress), || write::backup(&domain, &*source, &engine))?;
+    print(context, &volume, &report)
+}
+
+/// The absolute path, without what may be spelled in several ways.
+fn default_name(path: &Path) -> Result<String, Failure> {
+    let failed = |source| Failure::File { what: "read", path: path.to_owned(), source };
+    let absolute = if path.components().any(|part| part == std::path::Component::ParentDir) {
+        path.canonicalize().map_err(failed)?
+    } else {
+        std::path::absolute(path).map_err(failed)?.components().collect()
+    };
+    absolute
+        .into_os_string()
+        .into_string()
+        .map_err(|_| Failure::Usage("this path is not UTF-8 text and cannot name the volume: give --volume NAME".to_owned()))
+}
+
+/// A repository inside of what is backed up grows by itself with every backup.
+fn warn_of_itself(context: &Context, path: &Path) -> Result<(), Failure> {
+    if let Location::Directory(repository) = context.location()?
+        && let (Ok(repository), Ok(source)) = (repository.canonicalize(), path.canonicalize())
+        && repository.starts_with(&source)
+    {
+        context.output.note(&escape(
+            format!("the repository {} lies inside of what is backed up, so each backup contains the ones before it; keep it elsewhere", repository.display())
+                .as_bytes(),
+        ));
+    }
+    Ok(())
+}
+
+fn line(progress: &Progress) -> String {
+    format!(
+        "{} seen, {} in them, {} read",
+        count_text(progress.entries.load(Ordering::Relaxed), "entry", "entries"),
+        bytes_text(progress.bytes_scanned.load(Ordering::Relaxed)),
+        bytes_text(progress.bytes_read.load(Ordering::Relaxed)),
+    )
+}
+
+fn print(context: &Context, volume: &str, report: &BackupReport) -> Result<Exit, Failure> {
+    let shown = Report {
+        point: report.point.session.to_string(),
+        volume,
+        parent: report.parent.map(|parent| parent.to_string()),
+        outcome: report.outcome,
+        not_captured: &report.not_captured,
+        not_captured_count: report.missed,
+        statistics: report.statistics,
+    };
+    context.output.value(&shown, |out| text(out, &shown))?;
+    Ok(match report.outcome {
+        Outcome::Complete => Exit::Done,
+        Outcome::Partial => Exit::Partial,
+    })
+}
+
+fn text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
+    let statistics = &report.statistics;
+    let requests = &statistics.requests;
+    let after = if report.parent.is_some() { "an increment" } else { "the first one" };
+    writeln!(out, "restore point {} of {}, {after}", report.point, escape(report.volume.as_bytes()))?;
+    writeln!(
+        out,
+        "  {}, {} in them: {} read, {} changed, {} of it new",
+        count_text(statistics.entries, "entry", "entries"),
+        bytes_text(statistics.bytes_scanned),
+        bytes_text(statistics.bytes_read),
+        bytes_text(statistics.bytes_changed),
+        bytes_text(statistics.bytes_new),
+    )?;
+    writeln!(
+        out,
+        "  {} stored ({} of it metadata) in {:.1} s with {} puts, {} gets, {} lists",
+        bytes_text(statistics.bytes_stored),
+        bytes_text(statistics.bytes_stored_metadata),
+        statistics.seconds,
+        requests.put,
+        requests.get,
+        requests.list,
+    )?;
+    if report.outcome == Outcome::Partial {
+        writeln!(out, "  PARTIAL: {} not captured:", count_text(report.not_captured_count, "thing was", "things were"))?;
+        for missed in report.not_captured.iter().take(SHOWN_MAX) {
+            writeln!(out, "    {}: {}", escape(missed.path.as_bytes()), escape(missed.reason.as_bytes()))?;
+        }
+        let listed = report.not_captured.len().min(SHOWN_MAX) as u64;
+        if report.not_captured_count > listed {
+            writeln!(out, "    and {} more; -o json lists them", report.not_captured_count - listed)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_directory_has_one_default_name() {
+        let name = default_name(Path::new("/data/db")).unwrap();
+        assert_eq!(name, "/data/db");
+        assert_eq!(default_name(Path::new("/data//db/")).unwrap(), name);
+        assert_eq!(default_name(Path::new("/data/./db/.")).unwrap(), name);
+    }
+
+    #[test]
+    fn a_path_upwards_is_named_by_where_it_leads() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(folder.join("a")).unwrap();
+        assert_eq!(default_name(&folder.join("a/..")).unwrap(), folder.to_str().unwrap());
+    }
+}
