@@ -109,7 +109,7 @@ impl Holdfast {
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(["-o", "json"]).args(arguments);
-        command.env("HOLDFAST_REPOSITORY", format!("file://{}", self.repository.display()));
+        command.env("HOLDFAST_REPOSITORY", &self.repository);
         command.env("HOLDFAST_PASSPHRASE_FILE", &self.passphrase).env("HOLDFAST_CACHE_DIR", &self.cache);
         command.env_remove("HOLDFAST_IDENTITY_FILE");
         command

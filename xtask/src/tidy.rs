@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::Workspace;
 
 mod edges;
+mod links;
 mod modules;
 mod text;
 
@@ -80,6 +81,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     }
     findings.extend(modules::check(&sources, &roots));
     findings.extend(sources.iter().flat_map(text::check));
+    let exists = |path: &Path| workspace.root.join(path).exists();
+    findings.extend(sources.iter().flat_map(|source| links::check(source, &exists)));
     findings.extend(crate::bench::stale_document(workspace)?);
     findings.sort();
     for finding in &findings {
