@@ -48,7 +48,7 @@ pub struct Announcement {
 pub struct Session {
     domain: Domain,
     id: SessionId,
-    volume: VolumeId,
+    announcement: Announcement,
     pins: Vec<PointId>,
 }
 
@@ -69,18 +69,30 @@ impl Session {
     pub fn open(domain: &Domain, volume: VolumeId, pins: Vec<PointId>, writer: &str) -> Result<Session, Error> {
         let announcement = Announcement { volume, pins, writer: writer.to_owned(), started: domain.now().to_string() };
         let id = announce(domain, &announcement)?;
-        let mut session = Session { domain: domain.clone(), id, volume, pins: Vec::new() };
-        for pin in announcement.pins {
+        Session::look_at_pins(domain, id, announcement)
+    }
+
+    /// W2 again, for a session that this machine announced before it was killed (its journal says so). `None`: it has been ended meanwhile, or has committed.
+    pub fn resume(domain: &Domain, id: SessionId, announcement: &Announcement) -> Result<Option<Session>, Error> {
+        if domain.store().exists(&layout::point(domain.id(), announcement.volume, id))? {
+            return Ok(None);
+        }
+        let session = Session::look_at_pins(domain, id, announcement.clone())?;
+        match session.look() {
+            Ok(()) => Ok(Some(session)),
+            Err(Error::Aborted { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn look_at_pins(domain: &Domain, id: SessionId, announcement: Announcement) -> Result<Session, Error> {
+        let mut session = Session { domain: domain.clone(), id, announcement, pins: Vec::new() };
+        for pin in session.announcement.pins.clone() {
             if session.may_rely_on(pin)? {
                 session.pins.push(pin);
             }
         }
         Ok(session)
-    }
-
-    /// Continues a session that this machine announced before (its journal says so). W5 decides whether it still counts.
-    pub fn resume(domain: &Domain, id: SessionId, announcement: &Announcement) -> Session {
-        Session { domain: domain.clone(), id, volume: announcement.volume, pins: announcement.pins.clone() }
     }
 
     fn may_rely_on(&self, pin: PointId) -> Result<bool, Error> {
@@ -98,7 +110,12 @@ impl Session {
 
     /// What it is about.
     pub fn volume(&self) -> VolumeId {
-        self.volume
+        self.announcement.volume
+    }
+
+    /// What it announced.
+    pub fn announcement(&self) -> &Announcement {
+        &self.announcement
     }
 
     /// The points that keep their packs for it.
@@ -109,20 +126,20 @@ impl Session {
     /// W4 and W5: puts the restore point, then looks whether the session counts.
     pub fn commit(self, point: &Point) -> Result<PointId, Error> {
         let domain = &self.domain;
-        let name = layout::point(domain.id(), self.volume, self.id);
+        let name = layout::point(domain.id(), self.volume(), self.id);
         let keys = domain.writer_keys()?;
         let bytes =
             point.seal(domain.binding(ObjectKind::Point, &name), &keys.structure, &keys.metadata, domain.random()?)?;
         domain.store().put(&name, Bytes::from(bytes))?;
         self.look()?;
-        Ok(PointId { volume: self.volume, session: self.id })
+        Ok(PointId { volume: self.volume(), session: self.id })
     }
 
     /// W5: own marks first, then the own `.open`.
     fn look(&self) -> Result<(), Error> {
-        let marks = marks_of(&self.domain, self.volume)?;
+        let marks = marks_of(&self.domain, self.volume())?;
         let aborted = |why: &str| Err(Error::Aborted { session: self.id, why: why.to_owned() });
-        if marks.of(self.volume, self.id).ends_session() {
+        if marks.of(self.volume(), self.id).ends_session() {
             return aborted("a collector took it for dead");
         }
         if !self.domain.store().exists(&layout::session_open(self.domain.id(), self.id))? {

@@ -10,6 +10,7 @@ mod block;
 mod content;
 mod dedup;
 mod inode;
+mod journal;
 mod packer;
 mod parent;
 mod path;
@@ -19,6 +20,7 @@ mod rows;
 mod sweep;
 mod tally;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -32,6 +34,7 @@ use crate::source::{Source, SourceKind, Time};
 use crate::store;
 
 use dedup::Dedup;
+use journal::{Journal, Resumable};
 use packer::Packer;
 use parent::Parent;
 use pipeline::{Pipeline, Worker};
@@ -71,6 +74,8 @@ pub struct BackupOptions {
     pub level: Option<i32>,
     /// A checkpoint after so many stored bytes.
     pub checkpoint_bytes: u64,
+    /// Where a journal is kept, so that a killed run goes on where it was; `None`: from its last checkpoint.
+    pub journal_directory: Option<PathBuf>,
     /// Set to stop.
     pub cancel: Arc<AtomicBool>,
     /// Shows how far the run is.
@@ -87,6 +92,7 @@ impl BackupOptions {
             workers: std::thread::available_parallelism().map_or(2, usize::from),
             level: None,
             checkpoint_bytes: 1 << 30,
+            journal_directory: None,
             cancel: Arc::default(),
             progress: Arc::default(),
         }
@@ -163,18 +169,27 @@ pub fn backup(domain: &Domain, source: &dyn Source, options: &BackupOptions) -> 
     let described = source.describe();
     let volume = domain.volume_id(&options.volume);
     let writer = format!("{} (pid {})", options.host, std::process::id());
-    let pins = pins_for(domain, volume)?;
-    let session = Session::open(domain, volume, pins, &writer)?;
+    let (journal, left) = open_journal(domain, volume, options);
+    let (session, resumed) = open_session(domain, volume, &writer, left)?;
+    if let Some(journal) = &journal {
+        let begun = journal.begin(session.id(), session.announcement(), resumed.as_ref());
+        begun.map_err(|source| Error::Invalid(format!("the journal cannot be written: {source}")))?;
+    }
     let parent = open_parent(domain, &session, shares.window_bytes)?;
-    let (packer, lane) = Packer::new(domain, session.id(), shares.pack_bytes_target)?;
+    let (packer, lane) = Packer::new(domain, session.id(), shares.pack_bytes_target, journal)?;
     let rows = Rows::default();
+    let dedup = Dedup::new(shares.dedup_bytes_max);
+    if let Some(resumed) = &resumed {
+        packer.begin_at(resumed.next_seq);
+        dedup.resume(&resumed.segments);
+    }
     let (pipeline, work) = Pipeline::new(pipeline::Parts {
         hashing: domain.hashing().clone(),
         level: options.level.unwrap_or(if parent.is_some() { LEVEL_INCREMENT } else { LEVEL_FULL }),
         packer: &packer,
         rows: &rows,
         parent: parent.as_ref(),
-        dedup: Dedup::new(shares.dedup_bytes_max),
+        dedup,
         buffers: shares.buffers,
     });
     let kind = match described.kind {
@@ -244,6 +259,9 @@ fn run(
     pipeline.drain()?;
     let report = report_of(&tally, pipeline, &cost());
     let (point, statistics) = recorder.finish(pipeline, next_node, report)?;
+    if let Some(Err(error)) = pipeline.packer.journal().map(Journal::finish) {
+        tracing::warn!(%error, "the journal of a finished backup could not be removed");
+    }
     let Cost { seconds, requests } = cost();
     Ok(BackupReport {
         point,
@@ -269,12 +287,44 @@ fn report_of(tally: &Tally, pipeline: &Pipeline<'_>, cost: &Cost) -> Report {
     Report { outcome: tally.outcome(), missed: tally.missed, statistics }
 }
 
-/// The newest two points by session id: a hint; which of them is valid the session finds out.
+/// The volume's journal and what a killed run left in it. Without one a backup works all the same, so trouble with it is only reported.
+fn open_journal(domain: &Domain, volume: VolumeId, options: &BackupOptions) -> (Option<Journal>, Option<Resumable>) {
+    let Some(directory) = &options.journal_directory else { return (None, None) };
+    match Journal::open(directory, volume, domain.hashing()) {
+        Ok(Some((journal, left))) => (Some(journal), left),
+        Ok(None) => {
+            tracing::warn!(
+                "another backup of this volume is running on this machine; this one goes on without a journal"
+            );
+            (None, None)
+        }
+        Err(error) => {
+            tracing::warn!(%error, directory = %directory.display(), "no journal: a run that is killed will begin again at its last checkpoint");
+            (None, None)
+        }
+    }
+}
+
+/// The session of a killed run if it still counts, else a new one.
+fn open_session(
+    domain: &Domain,
+    volume: VolumeId,
+    writer: &str,
+    left: Option<Resumable>,
+) -> Result<(Session, Option<Resumable>), Error> {
+    if let Some(left) = left.filter(|left| left.announcement.volume == volume)
+        && let Some(session) = Session::resume(domain, left.session, &left.announcement)?
+    {
+        tracing::info!(session = %left.session, packs = left.next_seq, "going on with the run that was interrupted");
+        return Ok((session, Some(left)));
+    }
+    let pins = pins_for(domain, volume)?;
+    Ok((Session::open(domain, volume, pins, writer)?, None))
+}
+
+/// The newest point by session id: a hint; whether it is valid the session finds out.
 fn pins_for(domain: &Domain, volume: VolumeId) -> Result<Vec<PointId>, Error> {
-    let mut candidates = Session::candidates(domain, volume)?;
-    candidates.sort_by_key(|point| std::cmp::Reverse(point.session));
-    candidates.truncate(1);
-    Ok(candidates)
+    Ok(Session::candidates(domain, volume)?.into_iter().max_by_key(|point| point.session).into_iter().collect())
 }
 
 /// The newest pin that can be read. One that cannot costs a full read and more space, never the backup.

@@ -52,6 +52,11 @@ impl Dedup {
         }
     }
 
+    /// Remembers what a killed run of this session has in acknowledged packs.
+    pub(super) fn resume(&self, segments: &[(Hash, Location, u32)]) {
+        segments.iter().for_each(|(hash, location, bytes)| self.remember(*hash, *location, *bytes));
+    }
+
     /// The parent's rows are loaded whole, when the first new segment appears, if half of the share holds them; a look-up by range would cost a request each.
     fn load(&self, places: &mut HashMap<Hash, (Location, u32)>, parent: &Parent) -> Result<(), Error> {
         let rows: u64 = parent.tree().of(Class::Segment).iter().flatten().map(|table| table.rows).sum();

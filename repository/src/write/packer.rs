@@ -4,7 +4,7 @@
 //! being filled and one per lane, or a number used twice in a session.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -20,11 +20,14 @@ use crate::seal::ObjectKind;
 use crate::table::BuiltTable;
 use crate::tree::PackId;
 
+use super::journal::{Journal, SentSegment};
+
 /// A pack on its way to the store.
 struct Outgoing {
     pack: PackId,
     name: String,
     bytes: Bytes,
+    segments: Vec<SentSegment>,
 }
 
 /// Bytes that were put.
@@ -54,6 +57,7 @@ struct OpenPack {
     name: String,
     salt: [u8; 32],
     builder: PackBuilder,
+    segments: Vec<SentSegment>,
 }
 
 /// Fills packs and hands them to the lanes.
@@ -64,6 +68,7 @@ pub(super) struct Packer {
     state: Mutex<State>,
     changed: Condvar,
     lanes: Sender<Outgoing>,
+    journal: Option<Journal>,
 }
 
 /// What a lane works from; run it on a thread of its own with [`Packer::run_lane`].
@@ -78,7 +83,8 @@ impl Packer {
         domain: &Domain,
         session: SessionId,
         pack_bytes_target: usize,
-    ) -> Result<(Arc<Packer>, Lane), Error> {
+        journal: Option<Journal>,
+    ) -> Result<(Packer, Lane), Error> {
         // No queue: a complete pack is either with a lane or holds up whoever completed it, so memory stays bounded.
         let (lanes, outgoing) = bounded(0);
         let state = State {
@@ -98,8 +104,19 @@ impl Packer {
             state: Mutex::new(state),
             changed: Condvar::new(),
             lanes,
+            journal,
         };
-        Ok((Arc::new(packer), Lane { outgoing }))
+        Ok((packer, Lane { outgoing }))
+    }
+
+    /// Goes on with a session that was killed: its numbers below `seq` may have been sent.
+    pub(super) fn begin_at(&self, seq: u32) {
+        self.lock().next_seq = seq;
+    }
+
+    /// The journal, if this run has one.
+    pub(super) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -113,20 +130,30 @@ impl Packer {
                 recv(lane.outgoing) -> outgoing => outgoing,
                 recv(stop) -> _ => return,
             };
-            let Ok(Outgoing { pack, name, bytes }) = outgoing else { return };
+            let Ok(Outgoing { pack, name, bytes, segments }) = outgoing else { return };
             let length = bytes.len() as u64;
-            let result = self.domain.store().put(&name, bytes);
+            // A number that the journal does not know must not be sent: a later run would use it again.
+            let noted = self.note(|journal| journal.sent(pack.seq));
+            let result = noted
+                .and_then(|()| Ok(self.domain.store().put(&name, bytes)?))
+                .and_then(|()| self.note(|journal| journal.acknowledged(pack.seq, segments)));
             let mut state = self.lock();
             state.in_flight -= 1;
             match result {
                 Ok(()) => state.stored.total += length,
                 Err(error) => {
                     tracing::debug!(%name, seq = pack.seq, "a pack could not be put");
-                    state.failure.get_or_insert(error.into());
+                    state.failure.get_or_insert(error);
                 }
             }
             self.changed.notify_all();
         }
+    }
+
+    fn note(&self, write: impl FnOnce(&Journal) -> std::io::Result<()>) -> Result<(), Error> {
+        self.journal.as_ref().map_or(Ok(()), write).map_err(|source| {
+            Error::Invalid(format!("the journal cannot be written: {source}; free space in its directory, or choose another with --cache-dir"))
+        })
     }
 
     fn open_pack<'a>(&self, state: &'a mut State) -> Result<&'a mut OpenPack, Error> {
@@ -143,7 +170,7 @@ impl Packer {
             let keys = [&self.keys.structure, &self.keys.metadata, &self.keys.data];
             let builder =
                 PackBuilder::new(self.domain.binding(ObjectKind::Pack, &name), &keys, salt, self.pack_bytes_target)?;
-            state.open = Some(OpenPack { id, name, salt, builder });
+            state.open = Some(OpenPack { id, name, salt, builder, segments: Vec::new() });
         }
         state.open.as_mut().ok_or_else(|| Error::Bug("a pack that was just opened is gone".into()))
     }
@@ -153,6 +180,11 @@ impl Packer {
         let mut state = self.make_room(1, content.bytes.len())?;
         let open = self.open_pack(&mut state)?;
         let position = open.builder.add_data(content, segments)?;
+        let blob = position.label.number;
+        // Only a segment that is its whole blob can be found again.
+        if let [only] = segments {
+            open.segments.push(SentSegment { hash: only.hash, blob, bytes: only.bytes });
+        }
         let (id, full) = (open.id, open.builder.bytes() >= self.pack_bytes_target);
         state.stored.content += u64::from(position.sealed_bytes);
         if full {
@@ -201,7 +233,7 @@ impl Packer {
         }
         state.in_flight += 1;
         drop(state);
-        let sent = self.lanes.send(Outgoing { pack: open.id, name: open.name, bytes });
+        let sent = self.lanes.send(Outgoing { pack: open.id, name: open.name, bytes, segments: open.segments });
         let mut state = self.lock();
         if sent.is_err() {
             state.in_flight -= 1;

@@ -23,6 +23,9 @@ use super::rows::Rows;
 /// A blob of bundled pieces has at most this much plaintext.
 const BUNDLE_BYTES_MAX: usize = 1 << 20;
 
+const SWEEP: usize = 0;
+const WORKERS: usize = 1;
+
 /// What the workers count.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -150,7 +153,8 @@ pub(super) struct Pipeline<'a> {
     pub(super) counters: Counters,
     jobs: Sender<Job>,
     buffers: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
-    bundle: Mutex<Bundle>,
+    /// One for the sweep, so that its bundles are the same when a killed run is repeated; one for the workers.
+    bundles: [Mutex<Bundle>; 2],
     outstanding: Mutex<Outstanding>,
     changed: Condvar,
 }
@@ -187,7 +191,7 @@ impl<'a> Pipeline<'a> {
             counters: Counters::default(),
             jobs,
             buffers,
-            bundle: Mutex::default(),
+            bundles: Default::default(),
             outstanding: Mutex::default(),
             changed: Condvar::new(),
         };
@@ -215,7 +219,7 @@ impl<'a> Pipeline<'a> {
 
     /// Adds a piece to the bundle being filled; a full bundle goes to the workers.
     pub(super) fn add_piece(&self, piece: Piece) -> Result<(), Error> {
-        match self.bundle_with(piece) {
+        match self.bundle_with(SWEEP, piece) {
             None => Ok(()),
             Some(full) => self.send(Job::Bundle(full)),
         }
@@ -224,9 +228,11 @@ impl<'a> Pipeline<'a> {
     /// Waits until every job is done and every piece is in a blob.
     pub(super) fn drain(&self) -> Result<(), Error> {
         self.wait()?;
-        let last = std::mem::take(&mut *self.bundle.lock().unwrap_or_else(PoisonError::into_inner));
-        if !last.waiting.is_empty() {
-            self.send(Job::Bundle(last))?;
+        for bundle in &self.bundles {
+            let last = std::mem::take(&mut *bundle.lock().unwrap_or_else(PoisonError::into_inner));
+            if !last.waiting.is_empty() {
+                self.send(Job::Bundle(last))?;
+            }
         }
         self.wait()
     }
@@ -261,8 +267,8 @@ impl<'a> Pipeline<'a> {
         })
     }
 
-    fn bundle_with(&self, piece: Piece) -> Option<Bundle> {
-        let mut bundle = self.bundle.lock().unwrap_or_else(PoisonError::into_inner);
+    fn bundle_with(&self, which: usize, piece: Piece) -> Option<Bundle> {
+        let mut bundle = self.bundles[which].lock().unwrap_or_else(PoisonError::into_inner);
         let full = (bundle.bytes.len() + piece.bytes.len() > BUNDLE_BYTES_MAX).then(|| std::mem::take(&mut *bundle));
         let Piece { bytes, class, row, sign_bytes } = piece;
         let start = bundle.bytes.len();
@@ -341,7 +347,7 @@ impl<'a, 'p> Worker<'a, 'p> {
         }
         if self.payload.len() < SEGMENT_BYTES_MIN {
             let piece = Piece { bytes: self.payload.clone(), class: Class::Content, row, sign_bytes: 0 };
-            return match pipeline.bundle_with(piece) {
+            return match pipeline.bundle_with(WORKERS, piece) {
                 None => Ok(()),
                 Some(full) => self.bundle(full),
             };
@@ -381,9 +387,15 @@ impl<'a, 'p> Worker<'a, 'p> {
         let pipeline = self.pipeline;
         if !bytes.is_empty() {
             let hash = pipeline.hashing.segment(&bytes);
-            let content = self.compressor.compress(&bytes)?;
-            let hint = waiting.first().map(|waiting| waiting.row.key.clone()).unwrap_or_default();
-            let location = self.put(&content, hash, hint)?;
+            // A bundle is found again only when a killed run is repeated; it is too much of a mixture to be worth a row.
+            let location = match pipeline.dedup.find(&hash, bytes.len() as u32, None)? {
+                Some(location) => location,
+                None => {
+                    let content = self.compressor.compress(&bytes)?;
+                    let hint = waiting.first().map(|waiting| waiting.row.key.clone()).unwrap_or_default();
+                    self.put(&content, hash, hint)?
+                }
+            };
             for waiting in &mut waiting {
                 settle(&mut waiting.row.value, location.pack, location.blob, waiting.start as u32);
             }

@@ -147,6 +147,10 @@ impl<'a> Recorder<'a> {
             });
         }
         self.parts.packer.next_session(session.id());
+        if let Some(journal) = self.parts.packer.journal() {
+            let begun = journal.begin(session.id(), session.announcement(), None);
+            begun.map_err(|source| Error::Invalid(format!("the journal cannot be written: {source}")))?;
+        }
         self.parts.session = Some(session);
         Ok(committed)
     }
