@@ -25,6 +25,7 @@ pub mod layout;
 pub mod marks;
 pub mod pack;
 pub mod point;
+pub mod read;
 pub mod seal;
 pub mod source;
 pub mod store;

@@ -1,0 +1,28 @@
+//! Read: a restore point is listed, walked, shown, compared, restored and checked.
+//!
+//! In: a domain and a restore point. Out: its entries and content, on request or into a target. Never: writes into the repository, apart from announcing a long
+//! read; hands out a byte that did not pass its tag and its segment hash; needs memory in proportion to the volume.
+//!
+//! - [`points`]: which restore points there are; [`resolve`]: which one a text means.
+//! - [`View`]: one restore point, open: look-ups, listings, walks. [`cat`], [`find`]: on top of it.
+//! - [`restore()`]: into a target, pack by pack.
+//! - `packs`, `content`: blobs opened and checked.
+
+mod cat;
+mod content;
+mod cursor;
+mod find;
+mod packs;
+mod path;
+mod points;
+mod restore;
+mod view;
+mod walk;
+
+pub use cat::{CatError, cat};
+pub use find::find;
+pub use path::{display_path, split_path};
+pub use points::{PointInfo, PointList, points, points_with_hidden, resolve};
+pub use restore::{Failed, RESTORE_MEMORY_BYTES_MIN, RestoreOptions, RestoreProgress, RestoreReport, restore};
+pub use view::{Blocks, Child, Entries, Found, MissedEntries, View, WINDOW_BYTES_DEFAULT};
+pub use walk::{Visited, Walk};

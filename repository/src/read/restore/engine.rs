@@ -1,0 +1,498 @@
+//! Engine: content of many files, fetched pack by pack and scattered.
+//!
+//! In: batches of pieces: which bytes of which blob belong where in which file. Out: files. Never: more fetched bytes in memory than its share of the budget, a
+//! blob opened twice in a batch, or a thread that waits for ever when another fails.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::Error;
+use crate::pack::PackSummary;
+use crate::read::packs::{PackIndex, slice};
+use crate::read::points::concerns_one_object;
+use crate::read::view::View;
+use crate::target::{Target, TargetError};
+use crate::tree::{Location, PackId};
+
+use super::RestoreOptions;
+use super::file::{FileError, FileJob};
+use super::report::FailedList;
+
+/// Smaller packs are always fetched whole: the directory alone would cost as many requests.
+const WHOLE_PACK_BYTES: u64 = 1 << 20;
+/// Blobs so close to each other are fetched together with what lies between them.
+const GAP_BYTES_MAX: u64 = 1 << 20;
+/// No range is larger.
+const RANGE_BYTES_MAX: u64 = 16 << 20;
+/// Threads that wait for the store.
+pub(super) const FETCHERS: usize = 4;
+/// Blobs that wait for a worker.
+const TASKS_MAX: usize = 64;
+
+/// Which bytes of a blob belong where in which file.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    /// Index in the batch's list.
+    pack: u32,
+    blob: u32,
+    offset: u32,
+    length: u32,
+    /// Index in the batch's list.
+    file: u32,
+    at: u64,
+}
+
+/// Pieces of many files, to be fetched together.
+#[derive(Default)]
+pub(super) struct Batch {
+    files: Vec<Arc<FileJob>>,
+    pieces: Vec<Piece>,
+    packs: Vec<PackId>,
+    pack_numbers: HashMap<PackId, u32>,
+    /// Files without any piece.
+    empty: Vec<Arc<FileJob>>,
+    /// When the last part of the batch is done, whoever waits for it is told.
+    _running: Option<Running>,
+}
+
+/// What a file in a batch takes, apart from its pieces: the job, its metadata and its path.
+const FILE_BYTES: usize = 640;
+
+impl Batch {
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        (self.files.len() + self.empty.len()) * FILE_BYTES + self.pieces.len() * size_of::<Piece>()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.empty.is_empty()
+    }
+
+    /// Adds a file; returns its number for [`Batch::add_piece`].
+    pub(super) fn add_file(&mut self, file: Arc<FileJob>) -> u32 {
+        self.files.push(file);
+        (self.files.len() - 1) as u32
+    }
+
+    /// Adds a file that needs nothing from packs.
+    pub(super) fn add_empty(&mut self, file: Arc<FileJob>) {
+        self.empty.push(file);
+    }
+
+    /// `length` bytes from a place on belong at byte `at` of a file.
+    pub(super) fn add_piece(&mut self, file: u32, at: u64, from: Location, length: u32) {
+        let Batch { packs, pack_numbers, .. } = self;
+        let pack = *pack_numbers.entry(from.pack).or_insert_with(|| {
+            packs.push(from.pack);
+            (packs.len() - 1) as u32
+        });
+        if let Some(job) = self.files.get(file as usize) {
+            job.expect_piece();
+        }
+        self.pieces.push(Piece { pack, blob: from.blob, offset: from.offset, length, file, at });
+    }
+
+    /// The pieces of one pack after the other, in each blob by blob.
+    fn sort(&mut self) {
+        let Batch { pieces, packs, .. } = self;
+        let pack = |piece: &Piece| packs.get(piece.pack as usize).copied();
+        pieces.sort_unstable_by_key(|piece| (pack(piece), piece.blob, piece.offset, piece.file, piece.at));
+    }
+
+    /// Splits a range of pieces where `differs` says that two neighbours do not belong together.
+    fn groups(&self, range: Range<usize>, same: impl Fn(&Piece, &Piece) -> bool) -> Vec<Range<usize>> {
+        let mut groups: Vec<Range<usize>> = Vec::new();
+        for index in range {
+            match groups.last_mut() {
+                Some(last) if same(&self.pieces[last.start], &self.pieces[index]) => last.end = index + 1,
+                _ => groups.push(index..index + 1),
+            }
+        }
+        groups
+    }
+}
+
+/// The pieces of one pack.
+pub(super) struct PackJob {
+    batch: Arc<Batch>,
+    pack: PackId,
+    pieces: Range<usize>,
+}
+
+/// Work for a worker.
+pub(super) enum Task {
+    Blob(BlobTask),
+    /// A file without pieces; the batch is under way as long as it waits.
+    File {
+        file: Arc<FileJob>,
+        _batch: Arc<Batch>,
+    },
+}
+
+pub(super) struct BlobTask {
+    index: Arc<PackIndex>,
+    blob: u32,
+    sealed: Bytes,
+    batch: Arc<Batch>,
+    pieces: Range<usize>,
+    _permit: Arc<Permit>,
+}
+
+/// How many bytes may be fetched and not yet scattered.
+struct Budget {
+    total: u64,
+    free: Mutex<u64>,
+    changed: Condvar,
+}
+
+struct Permit {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        *self.budget.free.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
+        self.budget.changed.notify_all();
+    }
+}
+
+impl Budget {
+    /// Waits until so many bytes are free; what is larger than the whole budget waits for all of it.
+    fn take(self: &Arc<Budget>, bytes: u64) -> Arc<Permit> {
+        let bytes = bytes.min(self.total);
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        while *free < bytes {
+            free = self.changed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= bytes;
+        Arc::new(Permit { budget: self.clone(), bytes })
+    }
+}
+
+/// How many batches are under way.
+#[derive(Default)]
+struct Underway {
+    batches: Mutex<usize>,
+    changed: Condvar,
+}
+
+struct Running(Arc<Underway>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        *self.0.batches.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+/// Shared by the planner, the fetchers and the workers.
+pub(super) struct Engine<'a> {
+    pub(super) view: &'a View,
+    pub(super) target: &'a dyn Target,
+    pub(super) options: &'a RestoreOptions,
+    budget: Arc<Budget>,
+    underway: Arc<Underway>,
+    failed: Mutex<FailedList>,
+    failure: Mutex<Option<Error>>,
+    stopped: AtomicBool,
+}
+
+/// Where batches go. Dropped, it lets the threads end.
+pub(super) struct Submit {
+    packs: Sender<PackJob>,
+    tasks: Sender<Task>,
+}
+
+/// What the threads work from.
+pub(super) struct Work {
+    pub(super) packs: Receiver<PackJob>,
+    pub(super) tasks: Receiver<Task>,
+}
+
+impl<'a> Engine<'a> {
+    pub(super) fn new(view: &'a View, target: &'a dyn Target, options: &'a RestoreOptions) -> Engine<'a> {
+        let total = options.memory_budget_bytes as u64 / 2;
+        let budget = Budget { total, free: Mutex::new(total), changed: Condvar::new() };
+        Engine {
+            view,
+            target,
+            options,
+            budget: Arc::new(budget),
+            underway: Arc::default(),
+            failed: Mutex::default(),
+            failure: Mutex::new(None),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// The queues between the threads.
+    pub(super) fn queues() -> (Submit, Work) {
+        let (packs, pack_jobs) = crossbeam_channel::unbounded();
+        let (tasks, work) = crossbeam_channel::bounded(TASKS_MAX);
+        (Submit { packs, tasks }, Work { packs: pack_jobs, tasks: work })
+    }
+
+    /// The first failure, or a request to stop.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.options.cancel.load(Ordering::Relaxed) {
+            self.stopped.store(true, Ordering::Release);
+            return Err(Error::Cancelled);
+        }
+        if !self.stopped.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Err(failure.unwrap_or(Error::Cancelled))
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire) || self.options.cancel.load(Ordering::Relaxed)
+    }
+
+    /// Ends the restore: the others throw away what they have.
+    pub(super) fn stop(&self, error: Error) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// What has failed, at the end.
+    pub(super) fn into_failed(self) -> FailedList {
+        self.failed.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records something that could not be restored.
+    pub(super) fn record(&self, path: String, reason: String) {
+        tracing::debug!(%path, %reason, "not restored");
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).add(path, reason);
+    }
+
+    /// The target did not take something: recorded, and the restore goes on unless the target is full.
+    pub(super) fn refused(&self, path: String, error: TargetError) -> Result<(), Error> {
+        if matches!(error, TargetError::Full { .. }) {
+            return Err(error.into());
+        }
+        self.record(path, error.to_string());
+        Ok(())
+    }
+
+    /// Waits until no batch is under way.
+    pub(super) fn wait(&self) -> Result<(), Error> {
+        let mut batches = self.underway.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        while *batches > 0 {
+            batches = self.underway.changed.wait(batches).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(batches);
+        self.check()
+    }
+
+    /// Hands a batch over, when the one before it is done.
+    pub(super) fn submit(&self, to: &Submit, mut batch: Batch) -> Result<(), Error> {
+        self.wait()?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        batch.sort();
+        *self.underway.batches.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        batch._running = Some(Running(self.underway.clone()));
+        let batch = Arc::new(batch);
+        let ended = |_| Error::Bug("the threads of a restore ended before its planner".into());
+        for pieces in batch.groups(0..batch.pieces.len(), |one, other| one.pack == other.pack) {
+            let pack = batch.packs[batch.pieces[pieces.start].pack as usize];
+            to.packs.send(PackJob { batch: batch.clone(), pack, pieces }).map_err(|_| ended(()))?;
+        }
+        for file in &batch.empty {
+            to.tasks.send(Task::File { file: file.clone(), _batch: batch.clone() }).map_err(|_| ended(()))?;
+        }
+        Ok(())
+    }
+
+    /// A fetcher: until there are no more packs.
+    pub(super) fn run_fetcher(&self, jobs: &Receiver<PackJob>, tasks: &Sender<Task>) {
+        for job in jobs {
+            if self.is_stopped() {
+                continue;
+            }
+            let mut sent = job.pieces.start;
+            let fetched = guarded(|| self.fetch(&job, tasks, &mut sent));
+            if let Err(error) = fetched {
+                self.lose(&job.batch, sent..job.pieces.end, error);
+            }
+        }
+    }
+
+    /// Content cannot be had: the restore ends, or goes on with zeros.
+    fn lose(&self, batch: &Batch, pieces: Range<usize>, error: Error) {
+        if !(self.options.skip_damaged && concerns_one_object(&error)) {
+            self.stop(error);
+            return;
+        }
+        for piece in &batch.pieces[pieces] {
+            let file = &batch.files[piece.file as usize];
+            if file.has_failed() {
+                continue;
+            }
+            let end = (piece.at + u64::from(piece.length)).min(file.size());
+            self.record(file.path.display(), format!("bytes {}..{end} were left as zeros: {error}", piece.at));
+            if let Err(error) = file.leave_zeros(self.target, piece.at, piece.length) {
+                self.file_failed(file, FileError::Target(error));
+            }
+            self.piece_done(file);
+        }
+    }
+
+    fn fetch(&self, job: &PackJob, tasks: &Sender<Task>, sent: &mut usize) -> Result<(), Error> {
+        let packs = self.view.packs();
+        let summary = packs.summary(job.pack)?;
+        let blobs = job.batch.groups(job.pieces.clone(), |one, other| one.blob == other.blob);
+        if self.is_fetched_whole(job, &summary) {
+            let permit = self.budget.take(summary.pack_bytes);
+            let whole = packs.fetch(job.pack, 0..summary.pack_bytes)?;
+            let index = Arc::new(packs.index_of_whole(job.pack, &whole, &summary)?);
+            return self.send_blobs(job, (&index, tasks, sent), blobs, (0, &whole, &permit));
+        }
+        let index = Arc::new(packs.index(job.pack)?);
+        let mut ranges: Vec<(Range<u64>, Vec<Range<usize>>)> = Vec::new();
+        for pieces in blobs {
+            let range = index.data(job.batch.pieces[pieces.start].blob)?.position.range();
+            match ranges.last_mut() {
+                Some((last, together))
+                    if range.start <= last.end + GAP_BYTES_MAX && range.end - last.start <= RANGE_BYTES_MAX =>
+                {
+                    last.end = range.end;
+                    together.push(pieces);
+                }
+                _ => ranges.push((range, vec![pieces])),
+            }
+        }
+        for (range, blobs) in ranges {
+            if self.is_stopped() {
+                return Ok(());
+            }
+            let permit = self.budget.take(range.end - range.start);
+            let bytes = packs.fetch(job.pack, range.clone())?;
+            self.send_blobs(job, (&index, tasks, sent), blobs, (range.start, &bytes, &permit))?;
+        }
+        Ok(())
+    }
+
+    fn is_fetched_whole(&self, job: &PackJob, summary: &PackSummary) -> bool {
+        let needed: u64 = job.batch.pieces[job.pieces.clone()].iter().map(|piece| u64::from(piece.length)).sum();
+        // Without better knowledge: content that does not compress.
+        let all = if summary.data_bytes > 0 { summary.data_bytes } else { summary.pack_bytes };
+        summary.pack_bytes <= WHOLE_PACK_BYTES || (needed >= all / 2 && summary.pack_bytes <= self.budget.total)
+    }
+
+    fn send_blobs(
+        &self,
+        job: &PackJob,
+        (index, tasks, sent): (&Arc<PackIndex>, &Sender<Task>, &mut usize),
+        blobs: Vec<Range<usize>>,
+        (start, bytes, permit): (u64, &Bytes, &Arc<Permit>),
+    ) -> Result<(), Error> {
+        for pieces in blobs {
+            let blob = job.batch.pieces[pieces.start].blob;
+            let sealed = slice(index.name(), bytes, start, &index.data(blob)?.position)?;
+            let task = BlobTask {
+                index: index.clone(),
+                blob,
+                sealed,
+                batch: job.batch.clone(),
+                pieces: pieces.clone(),
+                _permit: permit.clone(),
+            };
+            tasks
+                .send(Task::Blob(task))
+                .map_err(|_| Error::Bug("the workers of a restore ended before its fetchers".into()))?;
+            *sent = pieces.end;
+        }
+        Ok(())
+    }
+
+    /// A worker: until there are no more tasks.
+    pub(super) fn run_worker(&self, tasks: &Receiver<Task>) {
+        for task in tasks {
+            if self.is_stopped() {
+                continue;
+            }
+            let done = guarded(|| {
+                match &task {
+                    Task::File { file, .. } => self.piece_done(file),
+                    Task::Blob(task) => self.scatter(task),
+                }
+                Ok(())
+            });
+            if let Err(error) = done {
+                self.stop(error);
+            }
+        }
+    }
+
+    fn scatter(&self, task: &BlobTask) {
+        let hashing = self.view.domain().hashing();
+        let blob = match task.index.open(hashing, task.blob, &task.sealed) {
+            Ok(blob) => blob,
+            Err(error) => return self.lose(&task.batch, task.pieces.clone(), error),
+        };
+        for piece in &task.batch.pieces[task.pieces.clone()] {
+            if self.is_stopped() {
+                return;
+            }
+            let file = &task.batch.files[piece.file as usize];
+            if !file.has_failed() {
+                match file.put(self.target, hashing, piece.at, (&blob, piece.offset, piece.length)) {
+                    Ok(written) => self.written(written),
+                    Err(error) => self.file_failed(file, error),
+                }
+            }
+            self.piece_done(file);
+        }
+    }
+
+    fn written(&self, bytes: u64) {
+        self.options.progress.bytes_restored.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// One piece less to come; the last one finishes the file.
+    pub(super) fn piece_done(&self, file: &FileJob) {
+        if !file.piece_done() || file.has_failed() || self.is_stopped() {
+            return;
+        }
+        match file.finish(self.target, self.view.domain().hashing()) {
+            Ok(written) => self.written(written),
+            Err(error) => self.file_failed(file, error),
+        }
+    }
+
+    /// A file will not be finished.
+    pub(super) fn file_failed(&self, file: &FileJob, error: FileError) {
+        if !file.fail() {
+            return;
+        }
+        let path = file.path.display();
+        let ends = match &error {
+            FileError::Target(error) => matches!(error, TargetError::Full { .. }),
+            FileError::Damaged(_) => !self.options.skip_damaged,
+        };
+        let error = error.into_error(&self.view.object(), &path);
+        if ends { self.stop(error) } else { self.record(path, error.to_string()) }
+    }
+}
+
+/// A panic in a stage must end the restore with an error, not leave the planner waiting for ever.
+fn guarded(work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::Bug("a thread of the restore panicked".into())))
+}
+
+impl Submit {
+    /// For fetchers.
+    pub(super) fn tasks(&self) -> Sender<Task> {
+        self.tasks.clone()
+    }
+}
