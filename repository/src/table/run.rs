@@ -30,7 +30,7 @@ pub struct TableRun {
 }
 
 struct OpenTable {
-    parts: TableParts,
+    parts: Arc<TableParts>,
     opener: Opener,
     /// The block that the next row comes from.
     block: usize,

@@ -1,7 +1,7 @@
 //! Where tables are read from: ranges of packs, opened.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -36,13 +36,23 @@ pub struct TableSource {
     domain: Domain,
     packs: Mutex<HashMap<PackId, TablePack>>,
     window_bytes: u64,
+    /// Tables that were fetched whole, the latest first: several cursors read the same ones. At most one window of bytes.
+    recent: Mutex<VecDeque<RecentTable>>,
 }
+
+/// A table by its pack and offset.
+type RecentTable = ((PackId, u64), Arc<TableParts>);
 
 impl TableSource {
     /// `window_bytes`: how much of one table is fetched with one request, at least 64 KiB and at most what memory allows per run that is read.
     pub fn new(domain: &Domain, packs: &[TablePack], window_bytes: u64) -> TableSource {
         let packs = packs.iter().map(|pack| (pack.pack, *pack)).collect();
-        TableSource { domain: domain.clone(), packs: Mutex::new(packs), window_bytes: window_bytes.max(TAIL_BYTES) }
+        TableSource {
+            domain: domain.clone(),
+            packs: Mutex::new(packs),
+            window_bytes: window_bytes.max(TAIL_BYTES),
+            recent: Mutex::default(),
+        }
     }
 
     /// Adds packs that were written meanwhile.
@@ -101,7 +111,31 @@ impl TableSource {
     }
 
     /// Opens a table: footer and index, with one request where the window allows, two at the most.
-    pub(super) fn open(&self, class: Class, table: &TableRef) -> Result<TableParts, Error> {
+    pub(super) fn open(&self, class: Class, table: &TableRef) -> Result<Arc<TableParts>, Error> {
+        let key = (table.pack, table.offset);
+        let at_hand = self.recent().iter().find(|(recent, _)| *recent == key).map(|(_, parts)| parts.clone());
+        if let Some(parts) = at_hand.filter(|parts| parts.footer.class == class) {
+            return Ok(parts);
+        }
+        let parts = Arc::new(self.fetch_table(class, table)?);
+        if parts.whole.is_some() {
+            let mut recent = self.recent();
+            recent.push_front((key, parts.clone()));
+            let bytes = |recent: &VecDeque<RecentTable>| -> u64 {
+                recent.iter().filter_map(|(_, parts)| parts.whole.as_ref()).map(|(_, whole)| whole.len() as u64).sum()
+            };
+            while recent.len() > 1 && bytes(&recent) > self.window_bytes {
+                recent.pop_back();
+            }
+        }
+        Ok(parts)
+    }
+
+    fn recent(&self) -> std::sync::MutexGuard<'_, VecDeque<RecentTable>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fetch_table(&self, class: Class, table: &TableRef) -> Result<TableParts, Error> {
         let opener = self.opener(table.pack)?;
         let end = table.offset + table.bytes;
         let (start, fetched) = if table.bytes <= self.window_bytes {

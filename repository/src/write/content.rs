@@ -61,7 +61,7 @@ pub(super) fn has_blocks(old: Option<&Inode>) -> bool {
 }
 
 /// Hides what older runs say about a node's content from a page on.
-pub(super) fn cut(pipeline: &Pipeline<'_>, node: u64, first_page: u64) {
+fn cut(pipeline: &Pipeline<'_>, node: u64, first_page: u64) {
     for class in [Class::Content, Class::Sign] {
         pipeline.rows.add(class, key::head(node), Value::Head(Head { gone: false, cut: Some(first_page) }));
     }

@@ -110,7 +110,7 @@ impl Sweep<'_, '_, '_> {
                     None => Some(inline_of(&bytes)),
                 };
                 if has_blocks(old) {
-                    content::cut(self.parts.pipeline, child, 0);
+                    content::forget(self.parts.pipeline, child);
                 }
                 if same.is_none() {
                     self.parts.pipeline.counters.bytes_changed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
