@@ -102,22 +102,27 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         }
     }
     let workloads = if options.workload.is_empty() { workload::DEFAULT.to_vec() } else { options.workload.clone() };
+    let mut failures = Vec::new();
     for workload in workloads {
-        let bench = Bench {
-            sized: Sized::new(workload, options.scale),
-            tools: &found,
-            meter: &meter,
-            scratch: &scratch,
-            options,
-        };
-        let samples = bench.measure().with_context(|| format!("workload {workload:?}"))?;
-        report.add(workload, &found, &samples);
+        // A folder for each: what a failed one leaves behind is gone before the next.
+        let scratch = Scratch::create(workspace, &format!("bench-{workload:?}").to_lowercase())?;
+        let bench =
+            Bench { sized: Sized::new(workload, options.scale), tools: &found, meter: &meter, scratch, options };
+        match bench.measure() {
+            Ok(samples) => report.add(workload, &found, &samples),
+            Err(error) => failures.push(report.failed(workload, &error)),
+        }
+        interrupt::check()?;
     }
     match options.output {
         Format::Table => println!("{}", report.tables()),
         Format::Json => println!("{}", report.rows_json()?),
     }
-    options.save.as_ref().map_or(Ok(()), |file| report.save(&workspace.root.join(file)))
+    if let Some(file) = &options.save {
+        report.save(&workspace.root.join(file))?;
+    }
+    anyhow::ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    Ok(())
 }
 
 /// One workload on all tools.
@@ -125,7 +130,7 @@ struct Bench<'a> {
     sized: Sized,
     tools: &'a [Tool],
     meter: &'a Meter,
-    scratch: &'a Scratch,
+    scratch: Scratch,
     options: &'a Options,
 }
 

@@ -102,6 +102,16 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// A workload that could not be measured has a row that says why; returns it for the end of the run.
+    pub(super) fn failed(&mut self, workload: Workload, error: &anyhow::Error) -> String {
+        let (name, why) = (format!("{workload:?}").to_lowercase(), format!("{error:#}"));
+        eprintln!("bench: {name} failed: {why}");
+        // The error names paths of this machine, which are nobody's business in a saved report.
+        let note = "failed; the run has printed why".to_owned();
+        self.rows.push(Row { workload: name.clone(), note: Some(note), ..Row::default() });
+        format!("{name}: {why}")
+    }
+
     /// Adds the medians of a workload.
     pub(super) fn add(&mut self, workload: Workload, tools: &[Tool], samples: &Samples) {
         let workload = format!("{workload:?}").to_lowercase();
@@ -133,15 +143,28 @@ impl Report {
     /// Everything for a terminal.
     pub(super) fn tables(&self) -> String {
         let [rows, ratios, targets] = self.all_tables();
-        format!("{}\n\n{}\n{}\n{}", self.head(), rows.plain(), ratios.plain(), targets.plain())
+        let parts = [rows.plain(), self.notes(), ratios.plain(), targets.plain()];
+        let shown = parts.into_iter().filter(|part| !part.is_empty());
+        std::iter::once(self.head() + "\n").chain(shown).collect::<Vec<_>>().join("\n")
     }
 
     fn markdown(&self) -> String {
         let [rows, ratios, targets] = self.all_tables();
-        let parts =
-            [self.head(), "### Medians".to_owned(), rows.markdown(), "### Peers as multiples of Holdfast".to_owned()];
-        let end = [ratios.markdown(), "### Targets".to_owned(), targets.markdown()];
-        parts.into_iter().chain(end).map(|part| part.trim_end().to_owned() + "\n").collect::<Vec<_>>().join("\n")
+        let start = [self.head(), "### Medians".to_owned(), rows.markdown(), self.notes()];
+        let end = [
+            "### Peers as multiples of Holdfast".to_owned(),
+            ratios.markdown(),
+            "### Targets".to_owned(),
+            targets.markdown(),
+        ];
+        let parts = start.into_iter().chain(end).filter(|part| !part.is_empty());
+        parts.map(|part| part.trim_end().to_owned() + "\n").collect::<Vec<_>>().join("\n")
+    }
+
+    /// What has no numbers, one line each.
+    fn notes(&self) -> String {
+        let noted = self.rows.iter().filter_map(|row| Some((row, row.note.as_ref()?)));
+        noted.map(|(row, note)| format!("- {} {}: {note}\n", row.workload, row.tool).replace(" :", ":")).collect()
     }
 
     fn head(&self) -> String {
@@ -292,11 +315,7 @@ fn row_table(rows: &[Row]) -> Table {
         "check s",
     ]);
     let seconds = |value: Option<f64>| shown(value, |value| format!("{value:.2}"));
-    for row in rows {
-        if let Some(note) = &row.note {
-            table.row([row.workload.clone(), String::new(), row.tool.clone(), note.clone()]);
-            continue;
-        }
+    for row in rows.iter().filter(|row| row.note.is_none()) {
         let bytes = |value: Option<u64>| shown(value, quantity::bytes);
         table.row([
             row.workload.clone(),
