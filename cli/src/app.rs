@@ -13,7 +13,7 @@ use repository::store::{self, Store};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Arguments, Command};
-use crate::commands::{backup, completion, keys, repo, upkeep};
+use crate::commands::{backup, cat, completion, find, keys, ls, points, repo, restore, upkeep};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opening::Context;
@@ -81,6 +81,11 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Repo(command) => repo::run(context, &command),
         Command::Keys(command) => keys::run(context, &command),
         Command::Backup(options) => backup::run(context, &options),
+        Command::Points(options) => points::run(context, &options),
+        Command::Ls(options) => ls::run(context, &options),
+        Command::Cat(options) => cat::run(context, &options),
+        Command::Find(options) => find::run(context, &options),
+        Command::Restore(options) => restore::run(context, &options),
         Command::Forget(_) => upkeep::refuse("forget", "no restore point was removed"),
         Command::Gc(_) => upkeep::refuse("gc", "nothing was deleted"),
         Command::Completion(options) => completion::run(&options),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{backup, completion, keys, repo, upkeep};
+use crate::commands::{backup, cat, completion, find, keys, ls, points, repo, restore, upkeep};
 use crate::quantity::parse_bytes;
 
 /// Backs up directories, files and block devices: deduplicated, compressed and encrypted, to object storage.
@@ -83,12 +83,15 @@ pub(crate) enum Command {
     /// Back up a directory, a regular file or a block device
     Backup(backup::Options),
     /// List restore points, oldest first
+    Points(points::Options),
     /// List what is in a restore point
+    Ls(ls::Options),
     /// Print a file of a restore point
+    Cat(cat::Options),
     /// Find files by name in all restore points
-    /// Compare two restore points
+    Find(find::Options),
     /// Restore a restore point, or a part of it
-    /// Verify the repository
+    Restore(restore::Options),
     /// Remove restore points (not in this version)
     Forget(upkeep::Options),
     /// Remove what no restore point needs (not in this version)

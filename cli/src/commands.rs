@@ -3,7 +3,14 @@
 //! In: options and a [`crate::opening::Context`]. Out: an [`crate::exit::Exit`] or a [`crate::failure::Failure`]. Never: engine logic; what a command does is done by the engine.
 
 pub(crate) mod backup;
+pub(crate) mod cat;
 pub(crate) mod completion;
+pub(crate) mod entry;
+pub(crate) mod find;
 pub(crate) mod keys;
+pub(crate) mod ls;
+pub(crate) mod point;
+pub(crate) mod points;
 pub(crate) mod repo;
+pub(crate) mod restore;
 pub(crate) mod upkeep;

@@ -33,7 +33,10 @@ pub(crate) fn listen(runtime: &Handle) -> Result<Arc<AtomicBool>, Failure> {
     Ok(flag)
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever asks twice wants no destructor to run; whatever is half done is safe to be left")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever asks twice wants no destructor to run; whatever is half done is safe to be left"
+)]
 fn end() {
     std::process::exit(i32::from(model::ErrorClass::Cancelled.exit_code()));
 }

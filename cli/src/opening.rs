@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::pins::{Pin, address};
+use crate::pins::{self, Pin, address};
 use crate::prompt;
 use crate::settings::{Environment, SecretFrom, Settings};
 
@@ -108,9 +108,17 @@ impl Context {
     pub(crate) fn pin(&self) -> Result<Option<Pin>, Failure> {
         let address = address(&self.location()?, &*self.environment);
         if self.settings.cache_dir.is_none() {
-            tracing::warn!("no cache directory is known (neither HOME nor XDG_CACHE_HOME is set): the id of this repository is not checked; give --cache-dir");
+            tracing::warn!(
+                "no cache directory is known (neither HOME nor XDG_CACHE_HOME is set): the id of this repository is not checked; give --cache-dir"
+            );
         }
         Ok(self.settings.cache_dir.as_deref().map(|cache| Pin::new(cache, address)))
+    }
+
+    /// Where journals of backups into this repository are kept. By address: what was sent to one place is not at another, though it be a copy of the first.
+    pub(crate) fn journals(&self) -> Result<Option<PathBuf>, Failure> {
+        let address = address(&self.location()?, &*self.environment);
+        Ok(self.settings.cache_dir.as_deref().map(|cache| pins::folder(cache, &address).join("journals")))
     }
 
     fn unlock(&self) -> Result<Unlock, Failure> {

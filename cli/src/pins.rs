@@ -31,9 +31,7 @@ struct Content {
 impl Pin {
     /// The pin of an address, kept below `cache_dir`.
     pub(crate) fn new(cache_dir: &Path, address: String) -> Pin {
-        // Addresses are longer than names of files may be, and have slashes in them.
-        let name = blake3::hash(address.as_bytes()).to_hex();
-        Pin { file: cache_dir.join("pins").join(format!("{}.json", &name[..32])), address }
+        Pin { file: folder(cache_dir, &address).join("id.json"), address }
     }
 
     /// Where it is kept.
@@ -78,6 +76,13 @@ impl Pin {
         drop(file);
         fs::rename(&temporary, &self.file)
     }
+}
+
+/// What this machine keeps about the repository at an address: its id, and journals of backups into it.
+pub(crate) fn folder(cache_dir: &Path, address: &str) -> PathBuf {
+    // Addresses are longer than names of files may be, and have slashes in them.
+    let name = blake3::hash(address.as_bytes()).to_hex();
+    cache_dir.join("repositories").join(&name[..32])
 }
 
 /// What tells one place from all others: the location, and for a bucket also whose bucket it is.

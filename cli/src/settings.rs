@@ -47,8 +47,6 @@ pub(crate) struct Settings {
     pub(crate) format: Format,
     /// How much is said.
     pub(crate) verbose: u8,
-    /// No progress.
-    pub(crate) quiet: bool,
 }
 
 impl Settings {
@@ -64,7 +62,9 @@ impl Settings {
         };
         let memory_budget = match (global.memory_budget, text("HOLDFAST_MEMORY_BUDGET")?) {
             (Some(bytes), _) => bytes,
-            (None, Some(text)) => parse_bytes(&text).map_err(|why| Failure::Usage(format!("HOLDFAST_MEMORY_BUDGET: {why}")))?,
+            (None, Some(text)) => {
+                parse_bytes(&text).map_err(|why| Failure::Usage(format!("HOLDFAST_MEMORY_BUDGET: {why}")))?
+            }
             (None, None) => MEMORY_BUDGET_BYTES_DEFAULT as u64,
         };
         let default_cache = || {
@@ -84,7 +84,6 @@ impl Settings {
             domain: global.domain,
             format: global.output,
             verbose: global.verbose,
-            quiet: global.quiet,
         })
     }
 }
@@ -113,13 +112,19 @@ mod tests {
     use super::*;
 
     fn settings(global: Global, variables: &'static [(&'static str, &'static str)]) -> Result<Settings, Failure> {
-        let environment = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        let environment =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
         Settings::new(global, &environment)
     }
 
     #[test]
     fn the_command_line_wins_over_the_environment() {
-        let global = Global { repository: Some("/a".into()), identity_file: Some("/key".into()), memory_budget: Some(7), ..Global::default() };
+        let global = Global {
+            repository: Some("/a".into()),
+            identity_file: Some("/key".into()),
+            memory_budget: Some(7),
+            ..Global::default()
+        };
         let variables =
             &[("HOLDFAST_REPOSITORY", "/b"), ("HOLDFAST_PASSPHRASE_FILE", "/p"), ("HOLDFAST_MEMORY_BUDGET", "64M")];
         let settings = settings(global, variables).unwrap();
@@ -140,7 +145,8 @@ mod tests {
 
     #[test]
     fn a_variable_that_is_set_to_nothing_is_not_set() {
-        let settings = settings(Global::default(), &[("HOLDFAST_REPOSITORY", ""), ("HOLDFAST_MEMORY_BUDGET", "")]).unwrap();
+        let settings =
+            settings(Global::default(), &[("HOLDFAST_REPOSITORY", ""), ("HOLDFAST_MEMORY_BUDGET", "")]).unwrap();
         assert_eq!(settings.repository, None);
         assert_eq!(settings.memory_budget_bytes, MEMORY_BUDGET_BYTES_DEFAULT);
     }

@@ -60,10 +60,8 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
         None => default_name(&options.path)?,
     };
     let started = (context.clock)();
-    let time = Time {
-        seconds: started.as_second(),
-        nanoseconds: u32::try_from(started.subsec_nanosecond()).unwrap_or(0),
-    };
+    let time =
+        Time { seconds: started.as_second(), nanoseconds: u32::try_from(started.subsec_nanosecond()).unwrap_or(0) };
     let source_options = SourceOptions { must_be_mount_root: options.require_mount, ..SourceOptions::new(time) };
     let source = open_source(&options.path, &source_options)?;
     warn_of_itself(context, &options.path)?;
@@ -72,6 +70,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
     let engine = BackupOptions {
         memory_budget_bytes: context.settings.memory_budget_bytes,
         level: options.compression,
+        journal_directory: context.journals()?,
         cancel: interrupt::listen(&context.runtime)?,
         progress: progress.clone(),
         ..BackupOptions::new(&volume, &context.host)
@@ -88,10 +87,9 @@ fn default_name(path: &Path) -> Result<String, Failure> {
     } else {
         std::path::absolute(path).map_err(failed)?.components().collect()
     };
-    absolute
-        .into_os_string()
-        .into_string()
-        .map_err(|_| Failure::Usage("this path is not UTF-8 text and cannot name the volume: give --volume NAME".to_owned()))
+    absolute.into_os_string().into_string().map_err(|_| {
+        Failure::Usage("this path is not UTF-8 text and cannot name the volume: give --volume NAME".to_owned())
+    })
 }
 
 /// A repository inside of what is backed up grows by itself with every backup.
@@ -159,7 +157,11 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
         requests.list,
     )?;
     if report.outcome == Outcome::Partial {
-        writeln!(out, "  PARTIAL: {} not captured:", count_text(report.not_captured_count, "thing was", "things were"))?;
+        writeln!(
+            out,
+            "  PARTIAL: {} not captured:",
+            count_text(report.not_captured_count, "thing was", "things were")
+        )?;
         for missed in report.not_captured.iter().take(SHOWN_MAX) {
             writeln!(out, "    {}: {}", escape(missed.path.as_bytes()), escape(missed.reason.as_bytes()))?;
         }

@@ -13,10 +13,10 @@ use repository::keys::{
 };
 use serde::Serialize;
 
+use crate::args::Format;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opening::{Context, Opened, read_secret, recipients_of};
-use crate::args::Format;
 use crate::output::{escape, hex, print, table};
 use crate::prompt;
 
@@ -128,11 +128,14 @@ fn add(context: &Context, holder: &For) -> Result<Exit, Failure> {
         Some(recipient) => recipient,
         None if prompt::possible() => Recipient::from_passphrase_file(&prompt::new_passphrase(&context.output)?)?,
         None => {
-            return Err(Failure::Usage("for whom? give --recipient or --new-passphrase-file (there is no terminal to ask at)".to_owned()));
+            return Err(Failure::Usage(
+                "for whom? give --recipient or --new-passphrase-file (there is no terminal to ask at)".to_owned(),
+            ));
         }
     };
     let store = &opened.store;
-    let id = context.with_random(|random| add_recipient(store, &opened.repository, &recipient, &holder.label, random))?;
+    let id =
+        context.with_random(|random| add_recipient(store, &opened.repository, &recipient, &holder.label, random))?;
     let changed = Changed { key: id.to_string() };
     context.output.value(&changed, |out| writeln!(out, "key {id} added"))?;
     Ok(Exit::Done)
@@ -157,9 +160,12 @@ fn remove(context: &Context, options: &Remove) -> Result<Exit, Failure> {
 }
 
 fn by_beginning(entries: &[RecipientEntry], text: &str) -> Result<KeyId, Failure> {
-    let matching: Vec<KeyId> = entries.iter().map(|entry| entry.id).filter(|id| id.to_string().starts_with(text)).collect();
+    let matching: Vec<KeyId> =
+        entries.iter().map(|entry| entry.id).filter(|id| id.to_string().starts_with(text)).collect();
     match matching.as_slice() {
-        _ if text.is_empty() => Err(Failure::Usage("the id of a key has characters; `holdfast keys list` shows them".to_owned())),
+        _ if text.is_empty() => {
+            Err(Failure::Usage("the id of a key has characters; `holdfast keys list` shows them".to_owned()))
+        }
         [one] => Ok(*one),
         [] => Err(Failure::Engine(repository::Error::Missing(format!(
             "this repository has no key that begins with {text:?}; `holdfast keys list` shows those it has"
@@ -169,9 +175,12 @@ fn by_beginning(entries: &[RecipientEntry], text: &str) -> Result<KeyId, Failure
 }
 
 fn export(context: &Context, options: &Export) -> Result<Exit, Failure> {
-    let to_terminal = options.to.is_none() && context.settings.format == Format::Text && std::io::stdout().is_terminal();
+    let to_terminal =
+        options.to.is_none() && context.settings.format == Format::Text && std::io::stdout().is_terminal();
     if to_terminal {
-        return Err(Failure::Usage("an exported key is no text for a terminal: redirect it into a file, or give --to FILE".to_owned()));
+        return Err(Failure::Usage(
+            "an exported key is no text for a terminal: redirect it into a file, or give --to FILE".to_owned(),
+        ));
     }
     let opened = context.open()?;
     let recipient = match recipient(&options.holder)? {
@@ -179,11 +188,19 @@ fn export(context: &Context, options: &Export) -> Result<Exit, Failure> {
         None => recipients_of(&opened.unlock)?.into_iter().next().ok_or(KeyError::NoRecipient)?,
     };
     let bytes = export_key(&opened.repository, &recipient, &options.holder.label)?;
-    let mut exported = Exported { repository: opened.repository.id().to_string(), file: options.to.as_deref(), age_hex: None };
+    let mut exported =
+        Exported { repository: opened.repository.id().to_string(), file: options.to.as_deref(), age_hex: None };
     match (&options.to, context.settings.format) {
         (Some(path), _) => {
             write_new(path, &bytes)?;
-            context.output.value(&exported, |out| writeln!(out, "key of repository {} written to {}", exported.repository, escape(path.as_os_str().as_encoded_bytes())))?;
+            context.output.value(&exported, |out| {
+                writeln!(
+                    out,
+                    "key of repository {} written to {}",
+                    exported.repository,
+                    escape(path.as_os_str().as_encoded_bytes())
+                )
+            })?;
         }
         (None, Format::Text) => print(&bytes)?,
         (None, Format::Json) => {

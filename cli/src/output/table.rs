@@ -7,9 +7,8 @@ use std::io::{self, Write};
 /// Prints `rows` under `heading`, each column as wide as its widest cell.
 pub(crate) fn table<const N: usize>(out: &mut dyn Write, heading: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
     let heading = heading.map(str::to_owned);
-    let width = |column: usize| {
-        std::iter::once(&heading).chain(rows).map(|row| row[column].chars().count()).max().unwrap_or(0)
-    };
+    let width =
+        |column: usize| std::iter::once(&heading).chain(rows).map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     for row in std::iter::once(&heading).chain(rows) {
         let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();

@@ -108,7 +108,13 @@ fn domains(listed: &[Listed], named: Option<(DomainId, &str)>) -> Vec<DomainInfo
 
 fn text(out: &mut dyn Write, info: &Info) -> io::Result<()> {
     writeln!(out, "repository {} (format {}), made {}", info.repository, info.format, info.created)?;
-    writeln!(out, "at {}: {} in {}", info.location, bytes_text(info.bytes), count_text(info.objects, "object", "objects"))?;
+    writeln!(
+        out,
+        "at {}: {} in {}",
+        info.location,
+        bytes_text(info.bytes),
+        count_text(info.objects, "object", "objects")
+    )?;
     for domain in &info.domains {
         writeln!(
             out,

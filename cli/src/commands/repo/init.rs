@@ -57,7 +57,8 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
     };
     if !options.dry_run {
         let label = options.label.clone().unwrap_or_else(|| context.host.clone());
-        let labelled: Vec<_> = recipients.into_iter().chain(further).map(|recipient| (recipient, label.clone())).collect();
+        let labelled: Vec<_> =
+            recipients.into_iter().chain(further).map(|recipient| (recipient, label.clone())).collect();
         made.repository = Some(make(context, &store, &labelled)?);
     }
     print(context, &made)
@@ -66,7 +67,11 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
 fn try_out(context: &Context, store: &Store) -> Result<(), Failure> {
     let token: [u8; 8] = context.with_random(|random| repository::keys::random_array(random))?;
     let report = probe(store, &hex(&token))?;
-    tracing::info!(met = report.met.len(), requests = report.requests.total(), "the store keeps what the protocol needs");
+    tracing::info!(
+        met = report.met.len(),
+        requests = report.requests.total(),
+        "the store keeps what the protocol needs"
+    );
     Ok(())
 }
 
