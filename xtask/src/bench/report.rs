@@ -271,7 +271,9 @@ fn medians(samples: &[Sample]) -> Row {
         bytes_changed: whole(|sample| sample.bytes_changed),
         bytes_added: whole(|sample| sample.bytes_added),
         bytes_metadata: whole(|sample| sample.bytes_metadata),
-        metadata_share: share.map(|(metadata, stored)| metadata as f64 / stored.max(1) as f64),
+        metadata_share: share
+            .filter(|(_, stored)| *stored > 0)
+            .map(|(metadata, stored)| metadata as f64 / stored as f64),
         requests: whole(|sample| sample.requests),
         ..Row::default()
     }

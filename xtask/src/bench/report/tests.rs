@@ -26,6 +26,7 @@ fn medians_ignore_one_bad_run_and_the_peak_does_not() {
 fn the_share_of_metadata_is_taken_over_all_runs_together() {
     let row = medians(&[sample(1.0, 100, 1), sample(1.0, 100, 19)]);
     assert_eq!(row.metadata_share, Some(0.1));
+    assert_eq!(medians(&[sample(1.0, 0, 0)]).metadata_share, None, "nothing stored has no share");
     let unknown = Sample { bytes_metadata: None, ..sample(1.0, 100, 0) };
     assert_eq!(medians(&[unknown]).metadata_share, None, "a tool that does not tell has no share, not a good one");
 }
