@@ -6,9 +6,11 @@
 //! - [`points`]: which restore points there are; [`resolve`]: which one a text means.
 //! - [`View`]: one restore point, open: look-ups, listings, walks. [`cat`], [`find`]: on top of it.
 //! - [`restore()`]: into a target, pack by pack.
+//! - [`check()`]: whether all of it is there and is what was written.
 //! - `packs`, `content`: blobs opened and checked.
 
 mod cat;
+mod check;
 mod content;
 mod cursor;
 mod find;
@@ -20,6 +22,9 @@ mod view;
 mod walk;
 
 pub use cat::{CatError, cat};
+pub use check::{
+    AFFECTED_PATHS_MAX, Affected, CheckOptions, CheckOutcome, CheckProgress, CheckReport, DamagedObject, check,
+};
 pub use find::find;
 pub use path::{display_path, split_path};
 pub use points::{PointInfo, PointList, points, points_with_hidden, resolve};

@@ -62,6 +62,11 @@ impl NodeCursor {
         Ok(row)
     }
 
+    /// The next row of whatever node, from the first of all on.
+    pub(super) fn next_of_any(&mut self) -> Result<Option<Row>, Error> {
+        self.rows.next()
+    }
+
     /// The row under one key. What comes next is the node's next row.
     pub(super) fn find(&mut self, wanted: &[u8]) -> Result<Option<Row>, Error> {
         self.node = key::node_of(self.class, wanted).unwrap_or(0);
