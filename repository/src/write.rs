@@ -56,6 +56,8 @@ pub const MEMORY_BUDGET_BYTES_MIN: usize = 32 * MIB;
 pub const MEMORY_BUDGET_BYTES_DEFAULT: usize = 128 * MIB;
 /// Packs are cut here unless memory is short.
 const PACK_BYTES_TARGET: usize = 32 * MIB;
+/// So many of the newest restore points are tried before a run begins from nothing.
+const CANDIDATES_MAX: usize = 3;
 /// Packs being put at the same time.
 const LANES: usize = 2;
 
@@ -163,19 +165,42 @@ impl Shares {
 }
 
 /// Backs up a source as a volume of a domain.
+///
+/// If the metadata of the restore point that it continues turns out to be damaged, everything is read and stored again: damage costs space, never the next backup.
 pub fn backup(domain: &Domain, source: &dyn Source, options: &BackupOptions) -> Result<BackupReport, Error> {
+    match attempt(domain, source, options, ContinueFrom::Newest) {
+        Err(error) if error.class() == model::ErrorClass::Corrupt => {
+            tracing::warn!(%error, "the restore point to continue from is damaged; everything is read and stored again");
+            attempt(domain, source, options, ContinueFrom::Nothing)
+        }
+        result => result,
+    }
+}
+
+/// What a run builds on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ContinueFrom {
+    Newest,
+    Nothing,
+}
+
+fn attempt(
+    domain: &Domain,
+    source: &dyn Source,
+    options: &BackupOptions,
+    from: ContinueFrom,
+) -> Result<BackupReport, Error> {
     let shares = Shares::of(options.memory_budget_bytes)?;
     let (started, requests_before) = (domain.now(), domain.store().requests());
     let described = source.describe();
     let volume = domain.volume_id(&options.volume);
     let writer = format!("{} (pid {})", options.host, std::process::id());
     let (journal, left) = open_journal(domain, volume, options);
-    let (session, resumed) = open_session(domain, volume, &writer, left)?;
+    let Begun { session, resumed, parent } = begin(domain, (volume, &writer), left, from, shares.window_bytes)?;
     if let Some(journal) = &journal {
         let begun = journal.begin(session.id(), session.announcement(), resumed.as_ref());
         begun.map_err(|source| Error::Invalid(format!("the journal cannot be written: {source}")))?;
     }
-    let parent = open_parent(domain, &session, shares.window_bytes)?;
     let (packer, lane) = Packer::new(domain, session.id(), shares.pack_bytes_target, journal)?;
     let rows = Rows::default();
     let dedup = Dedup::new(shares.dedup_bytes_max);
@@ -305,40 +330,55 @@ fn open_journal(domain: &Domain, volume: VolumeId, options: &BackupOptions) -> (
     }
 }
 
-/// The session of a killed run if it still counts, else a new one.
-fn open_session(
+/// How a run begins.
+struct Begun {
+    session: Session,
+    resumed: Option<Resumable>,
+    parent: Option<Parent>,
+}
+
+/// The session of a killed run if it still counts, else a new one that pins the newest restore point that it may continue. A candidate that was ended meanwhile, or
+/// whose point cannot be read, costs one announcement.
+fn begin(
     domain: &Domain,
-    volume: VolumeId,
-    writer: &str,
+    run: (VolumeId, &str),
     left: Option<Resumable>,
-) -> Result<(Session, Option<Resumable>), Error> {
+    from: ContinueFrom,
+    window_bytes: u64,
+) -> Result<Begun, Error> {
+    let (volume, writer) = run;
+    if from == ContinueFrom::Nothing {
+        return Ok(Begun { session: Session::open(domain, volume, Vec::new(), writer)?, resumed: None, parent: None });
+    }
     if let Some(left) = left.filter(|left| left.announcement.volume == volume)
         && let Some(session) = Session::resume(domain, left.session, &left.announcement)?
     {
         tracing::info!(session = %left.session, packs = left.next_seq, "going on with the run that was interrupted");
-        return Ok((session, Some(left)));
+        let parent = open_parent(domain, &session, window_bytes)?;
+        return Ok(Begun { session, resumed: Some(left), parent });
     }
-    let pins = pins_for(domain, volume)?;
-    Ok((Session::open(domain, volume, pins, writer)?, None))
-}
-
-/// The newest point by session id: a hint; whether it is valid the session finds out.
-fn pins_for(domain: &Domain, volume: VolumeId) -> Result<Vec<PointId>, Error> {
-    Ok(Session::candidates(domain, volume)?.into_iter().max_by_key(|point| point.session).into_iter().collect())
-}
-
-/// The newest pin that can be read. One that cannot costs a full read and more space, never the backup.
-fn open_parent(domain: &Domain, session: &Session, window_bytes: u64) -> Result<Option<Parent>, Error> {
-    for pin in session.pins() {
-        match Parent::open(domain, *pin, window_bytes) {
-            Ok(parent) => return Ok(Some(parent)),
-            Err(error) if matches!(error.class(), model::ErrorClass::Corrupt | model::ErrorClass::Missing) => {
-                tracing::warn!(%error, "the newest restore point cannot be continued; everything is read and stored again");
-            }
-            Err(error) => return Err(error),
+    let mut candidates = Session::candidates(domain, volume)?;
+    candidates.sort_by_key(|point| std::cmp::Reverse(point.session));
+    for candidate in candidates.into_iter().take(CANDIDATES_MAX) {
+        let session = Session::open(domain, volume, vec![candidate], writer)?;
+        if let Some(parent) = open_parent(domain, &session, window_bytes)? {
+            return Ok(Begun { session, resumed: None, parent: Some(parent) });
         }
     }
-    Ok(None)
+    Ok(Begun { session: Session::open(domain, volume, Vec::new(), writer)?, resumed: None, parent: None })
+}
+
+/// The pinned point, if it is still valid and can be read.
+fn open_parent(domain: &Domain, session: &Session, window_bytes: u64) -> Result<Option<Parent>, Error> {
+    let Some(pin) = session.pins().first() else { return Ok(None) };
+    match Parent::open(domain, *pin, window_bytes) {
+        Ok(parent) => Ok(Some(parent)),
+        Err(error) if matches!(error.class(), model::ErrorClass::Corrupt | model::ErrorClass::Missing) => {
+            tracing::warn!(%error, "a restore point cannot be continued");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn requests_since(domain: &Domain, before: store::Requests) -> Requests {
