@@ -183,9 +183,10 @@ impl<'a, 'p> LargeFile<'a, 'p> {
         }
     }
 
-    /// Ends the file: what the parent has beyond its end goes.
-    pub(super) fn finish(mut self, old_size: Option<u64>, lookup: Option<&mut Lookup>) -> Result<(), Error> {
-        if old_size.is_some_and(|old| old > self.size) {
+    /// Ends the file: what the parent has beyond its end goes. A mixture may have rows beyond its own end.
+    pub(super) fn finish(mut self, old: Option<&Inode>, lookup: Option<&mut Lookup>) -> Result<(), Error> {
+        let old_size = old.map(|old| old.size);
+        if old.is_some_and(|old| old.size > self.size || old.mixed) {
             cut(self.pipeline, self.node, self.size.div_ceil(PAGE_BYTES as u64));
             if let Some(lookup) = lookup {
                 while let Some((block, signs)) = self.old.take() {

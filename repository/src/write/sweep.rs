@@ -32,6 +32,7 @@ use vanished::Vanished;
 
 /// Room for attribute values beside a small file's content, in the same piece.
 const PIECE_BYTES_MAX: usize = 1 << 20;
+const ATTRIBUTES_TOO_LARGE: &str = "its extended attributes are larger than 1 MiB together";
 /// New names that wait for the matching of handles; beyond this they are taken as new at once. A miss costs space, nothing else.
 const WAITING_MAX: usize = 100_000;
 
@@ -78,6 +79,10 @@ pub(super) struct Sweep<'a, 'p, 'r> {
     vanished: Vanished,
     /// Files with several names, by inode number: their node, once their content was dealt with.
     linked: HashMap<u64, u64>,
+    /// Nodes with a row of their own in the parent that still have a name.
+    kept: HashSet<u64>,
+    /// True if a directory of the parent could not be listed: then nobody knows which names are left.
+    blind: bool,
     /// Rows of what was missed in the directory being swept.
     missed_here: HashSet<Vec<u8>>,
     pub(super) tally: Tally,
@@ -94,6 +99,8 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
             new_files: Vec::new(),
             vanished: Vanished::default(),
             linked: HashMap::new(),
+            kept: HashSet::new(),
+            blind: false,
             missed_here: HashSet::new(),
             tally: Tally::default(),
             parts,
@@ -145,13 +152,8 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
         if !old.is_some_and(|old| is_unchanged(&old, &stat)) {
             let mut inode = inode_of(&stat, is_settled(&stat, self.parts.started));
             let mut piece = Vec::new();
-            let path = DirectoryPath::root();
             if !add_attributes(&mut inode, attributes, &mut piece, PIECE_BYTES_MAX) {
-                self.miss(
-                    (ROOT_NODE, &path, b"."),
-                    MissedWhat::Absent,
-                    "its extended attributes are larger than 1 MiB together",
-                );
+                self.tally.miss_root(ATTRIBUTES_TOO_LARGE);
             }
             self.add(Class::Tree, key::inode(ROOT_NODE), Value::Inode(inode), piece, 0)?;
         }
@@ -206,7 +208,10 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
             Ok(Some(stat)) => stat,
             Ok(None) => return known.map_or(Ok(()), |entry| self.vanish(node, name, entry)),
             Err(SourceError::Gone { .. }) => return known.map_or(Ok(()), |entry| self.vanish(node, name, entry)),
-            Err(error) => return self.unread((node, path, name), known.is_some(), error),
+            Err(error) => {
+                self.kept.extend(known.iter().filter(|entry| entry.inode.is_none()).map(|entry| entry.child));
+                return self.unread((node, path, name), known.is_some(), error);
+            }
         };
         self.count(&stat);
         let Some(entry) = known else { return self.new_name(at, directory, &stat) };
@@ -231,6 +236,9 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
     ) -> Result<(), Error> {
         let (node, path, name) = at;
         let child = old.entry.child;
+        if old.entry.inode.is_none() {
+            self.kept.insert(child);
+        }
         let unchanged = old.inode.as_ref().is_some_and(|inode| is_unchanged(inode, stat))
             && old.entry.inode.is_some() != has_own_row(stat);
         match stat.file_type {
@@ -240,7 +248,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
             }
             FileType::Regular if has_own_row(stat) => self.linked_file(at, directory, stat, child, Some(old)),
             FileType::Regular if unchanged => Ok(()),
-            FileType::Regular => self.file(at, directory, stat, (child, Some(old))),
+            FileType::Regular => self.file(at, directory, stat, (child, Some(old))).map(drop),
             _ if unchanged => {
                 if has_own_row(stat) {
                     self.linked.insert(stat.inode, child);
@@ -305,7 +313,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
             }
             FileType::Regular => {
                 let child = self.new_node();
-                self.file(at, directory, stat, (child, None))
+                self.file(at, directory, stat, (child, None)).map(drop)
             }
             _ => {
                 if let Some(child) = self.linked.get(&stat.inode).copied().filter(|_| has_own_row(stat)) {
@@ -355,11 +363,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
         match directory.attributes(name, stat) {
             Ok(attributes) => {
                 if !add_attributes(into.0, attributes, into.1, PIECE_BYTES_MAX) {
-                    self.miss(
-                        (node, path, name),
-                        MissedWhat::Mixed,
-                        "its extended attributes are larger than 1 MiB together",
-                    );
+                    self.miss((node, path, name), MissedWhat::Mixed, ATTRIBUTES_TOO_LARGE);
                 }
                 Ok(true)
             }
@@ -386,7 +390,13 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
         let (entry, own_row) = entry_of(child, stat, inode);
         let entry_key = key::entry(at.0, at.1);
         match own_row {
-            None => self.add(Class::Tree, entry_key, Value::Entry(entry), piece, sign_bytes),
+            None => {
+                // The last name of several takes the inode into its own row.
+                if self.kept.contains(&child) {
+                    self.add(Class::Tree, key::inode(child), Value::Tombstone, Vec::new(), 0)?;
+                }
+                self.add(Class::Tree, entry_key, Value::Entry(entry), piece, sign_bytes)
+            }
             Some(inode) => {
                 self.add(Class::Tree, entry_key, Value::Entry(entry), Vec::new(), 0)?;
                 self.add(Class::Tree, key::inode(child), Value::Inode(inode), piece, sign_bytes)
@@ -477,6 +487,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
             error @ SourceError::SourceGone { .. } => Err(error.into()),
             error => {
                 let what = if task.known { MissedWhat::OlderContent } else { MissedWhat::Absent };
+                self.blind |= task.known;
                 self.tally.miss(
                     self.parts.pipeline.rows,
                     (*directory, name),

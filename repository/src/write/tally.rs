@@ -38,6 +38,12 @@ impl Tally {
         rows.add(Class::Tree, key::missed(directory, name), Value::Missed(Missed::new(what, why)));
     }
 
+    /// Records what was not captured of the root directory, which has no name that a row could have.
+    pub(super) fn miss_root(&mut self, why: &str) {
+        self.missed += 1;
+        self.listed.push(NotCaptured { path: ".".to_owned(), reason: why.to_owned() });
+    }
+
     pub(super) fn outcome(&self) -> Outcome {
         if self.missed == 0 { Outcome::Complete } else { Outcome::Partial }
     }

@@ -7,9 +7,9 @@ use crate::Error;
 use crate::source::{Content, Directory, ReadVerdict, SourceError, Stat};
 use crate::tree::{Inode, MissedWhat};
 
-use super::{DirectoryPath, Old, PIECE_BYTES_MAX, Sweep};
+use super::{ATTRIBUTES_TOO_LARGE, DirectoryPath, Old, PIECE_BYTES_MAX, Sweep};
 use crate::write::content::{self, INLINE_BYTES_MAX, LargeFile, has_blocks, inline_of, is_same_inline, read_small};
-use crate::write::inode::{inode_of, is_unchanged};
+use crate::write::inode::{add_attributes, inode_of, is_unchanged};
 
 /// A small file that keeps changing under the reader is tried so often.
 const ATTEMPTS_MAX: u32 = 3;
@@ -22,6 +22,10 @@ struct Captured {
     piece: Vec<u8>,
     sign_bytes: usize,
     torn: bool,
+    /// True if the rows of blocks that the parent has must be hidden. Not done before the file is recorded: until then older content may have to stand.
+    hides_blocks: bool,
+    /// What else is wrong with it.
+    flaws: Vec<String>,
 }
 
 impl Sweep<'_, '_, '_> {
@@ -38,46 +42,53 @@ impl Sweep<'_, '_, '_> {
         if self.linked.contains_key(&stat.inode) {
             return if named_already { Ok(()) } else { self.add_name(at, stat, self.linked[&stat.inode]) };
         }
-        self.linked.insert(stat.inode, child);
         let unchanged = old.as_ref().and_then(|old| old.inode.as_ref()).is_some_and(|inode| is_unchanged(inode, stat));
-        if unchanged && named_already {
-            return Ok(());
+        if (unchanged && named_already) || self.file(at, directory, stat, (child, old))? {
+            self.linked.insert(stat.inode, child);
         }
-        self.file(at, directory, stat, (child, old))
+        Ok(())
     }
 
-    /// Reads a file that is new, or may have changed.
+    /// Reads a file that is new, or may have changed. False: it is gone or cannot be read, so another name of it has to be tried.
     pub(super) fn file(
         &mut self,
         at: At<'_>,
         directory: &mut dyn Directory,
         stat: &Stat,
         node: (u64, Option<Old>),
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let (child, old) = node;
         let old_inode = old.as_ref().and_then(|old| old.inode.as_ref());
         let mut stat = stat.clone();
         for attempt in 1.. {
             let captured = match self.capture(at, directory, &stat, (child, old_inode)) {
                 Ok(captured) => captured,
-                Err(Error::Source(SourceError::Gone { .. })) => return self.file_is_gone(at, old),
-                Err(Error::Source(error)) => return self.unread(at, old.is_some(), error),
+                Err(Error::Source(SourceError::Gone { .. })) => return self.file_is_gone(at, old).map(|()| false),
+                Err(Error::Source(error)) => return self.unread(at, old.is_some(), error).map(|()| false),
                 Err(error) => return Err(error),
             };
-            if captured.torn && attempt < ATTEMPTS_MAX && stat.size <= INLINE_BYTES_MAX as u64 {
+            // Rows of blocks cannot be taken back, so only what lies in the row of the entry is read again.
+            if captured.torn && attempt < ATTEMPTS_MAX && captured.inode.inline.is_some() {
                 match directory.stat(at.2) {
                     Ok(Some(again)) if again.inode == stat.inode => stat = again,
-                    Ok(_) | Err(SourceError::Gone { .. }) => return self.file_is_gone(at, old),
-                    Err(error) => return self.unread(at, old.is_some(), error),
+                    Ok(_) | Err(SourceError::Gone { .. }) => return self.file_is_gone(at, old).map(|()| false),
+                    Err(error) => return self.unread(at, old.is_some(), error).map(|()| false),
                 }
                 continue;
             }
             if captured.torn {
                 self.miss(at, MissedWhat::Mixed, "it was changing while it was read; what was captured is a mixture");
             }
-            return self.entry((at.0, at.2), &stat, (child, captured.inode), captured.piece, captured.sign_bytes);
+            for flaw in &captured.flaws {
+                self.miss(at, MissedWhat::Mixed, flaw);
+            }
+            if captured.hides_blocks {
+                content::forget(self.parts.pipeline, child);
+            }
+            self.entry((at.0, at.2), &stat, (child, captured.inode), captured.piece, captured.sign_bytes)?;
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// It went away between listing and reading; if the parent has it under this name, the name has vanished.
@@ -97,42 +108,65 @@ impl Sweep<'_, '_, '_> {
     ) -> Result<Captured, Error> {
         let (child, old) = node;
         let mut open = directory.open(at.2, stat)?;
+        let mut flaws = Vec::new();
+        // Before the content, so that a file that goes away meanwhile leaves no rows behind; `finish` sees a change of either.
+        let attributes = match directory.attributes(at.2, stat) {
+            Ok(attributes) => Some(attributes),
+            Err(error @ SourceError::Unreadable { .. }) => {
+                flaws.push(error.to_string());
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
         let small = if stat.size <= INLINE_BYTES_MAX as u64 { read_small(open.as_mut(), stat.size)? } else { None };
         let mut inode = inode_of(stat, false);
         let (mut piece, mut sign_bytes, mut complete) = (Vec::new(), 0, true);
+        let is_small = small.is_some();
         match small {
             Some(bytes) => {
                 self.tally.bytes_read += bytes.len() as u64;
                 inode.size = bytes.len() as u64;
-                let same = old.filter(|old| is_same_inline(self.parts.pipeline, old, &bytes));
-                inode.inline = match same {
-                    Some(old) => old.inline.clone(),
-                    None => Some(inline_of(&bytes)),
-                };
-                if has_blocks(old) {
-                    content::forget(self.parts.pipeline, child);
-                }
-                if same.is_none() {
-                    self.parts.pipeline.counters.bytes_changed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                    if inode.inline.as_ref().is_some_and(|inline| !inline.extents.is_empty()) {
-                        sign_bytes = bytes.len();
-                        piece = bytes;
-                    }
+                if self.small(&mut inode, old, &bytes) {
+                    sign_bytes = bytes.len();
+                    piece = bytes;
                 }
             }
             None => complete = self.large(at, open.as_mut(), stat, (child, old))?,
         }
-        let verdict = if complete { open.finish()? } else { ReadVerdict::Unsettled };
+        let verdict = match open.finish() {
+            _ if !complete => ReadVerdict::Unsettled,
+            Ok(verdict) => verdict,
+            Err(error) if is_small || matches!(error, SourceError::SourceGone { .. }) => return Err(error.into()),
+            // Its rows are in: what was read is what is captured.
+            Err(error) => {
+                flaws.push(error.to_string());
+                complete = false;
+                ReadVerdict::Unsettled
+            }
+        };
         drop(open);
         self.parts.progress.bytes_read.store(self.tally.bytes_read, Ordering::Relaxed);
-        inode.settled = verdict == ReadVerdict::Settled;
         let torn = verdict == ReadVerdict::Torn;
+        inode.settled = verdict == ReadVerdict::Settled && attributes.is_some();
         inode.mixed = torn || !complete;
-        if !self.attributes(at, directory, stat, (&mut inode, &mut piece))? {
-            return Err(SourceError::Gone { what: at.1.display(at.2) }.into());
+        if !add_attributes(&mut inode, attributes.unwrap_or_default(), &mut piece, PIECE_BYTES_MAX) {
+            flaws.push(ATTRIBUTES_TOO_LARGE.to_owned());
         }
         debug_assert!(piece.len() <= PIECE_BYTES_MAX);
-        Ok(Captured { torn, inode, piece, sign_bytes })
+        Ok(Captured { torn, inode, piece, sign_bytes, hides_blocks: is_small && has_blocks(old), flaws })
+    }
+
+    /// Content that goes into the row of its entry; true: its bytes have to be stored.
+    fn small(&mut self, inode: &mut Inode, old: Option<&Inode>, bytes: &[u8]) -> bool {
+        if let Some(old) = old.filter(|old| is_same_inline(self.parts.pipeline, old, bytes)) {
+            inode.inline = old.inline.clone();
+            return false;
+        }
+        self.parts.pipeline.counters.bytes_changed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let inline = inline_of(bytes);
+        let stored = !inline.extents.is_empty();
+        inode.inline = Some(inline);
+        stored
     }
 
     /// Reads a large file; false: it could not be read to its end, and what was captured is a mixture.
@@ -158,7 +192,7 @@ impl Sweep<'_, '_, '_> {
         };
         self.tally.bytes_read += file.bytes_read;
         let complete = match read {
-            Ok(()) => file.finish(old_size, compare).map(|()| true),
+            Ok(()) => file.finish(old.filter(|_| old_size.is_some()), compare).map(|()| true),
             Err(error) => self.abandon(at, &file, error).map(|()| false),
         };
         self.lookup = lookup;
@@ -185,7 +219,9 @@ impl Sweep<'_, '_, '_> {
     /// The file cannot be read to its end. What was captured so far is recorded as a mixture.
     fn abandon(&mut self, at: At<'_>, file: &LargeFile<'_, '_>, error: Error) -> Result<(), Error> {
         match error {
-            Error::Source(error @ SourceError::Unreadable { .. }) if file.blocks_done() > 0 => {
+            Error::Source(error @ (SourceError::Unreadable { .. } | SourceError::Gone { .. }))
+                if file.blocks_done() > 0 =>
+            {
                 self.parts.pipeline.drain()?;
                 file.sum().emit_interim(file.blocks_done(), self.parts.pipeline.rows);
                 self.miss(at, MissedWhat::Mixed, &error.to_string());
