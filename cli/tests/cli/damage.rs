@@ -1,0 +1,98 @@
+//! Damage: found by `check` with what it affects, never restored, and code 8.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::place::{Place, noise};
+
+fn packs(place: &Place) -> Vec<PathBuf> {
+    let files = place.files("repo");
+    files.into_iter().filter(|file| file.components().any(|part| part.as_os_str() == "packs")).collect()
+}
+
+fn flip(file: &PathBuf, at: usize) {
+    let mut bytes = std::fs::read(file).unwrap();
+    bytes[at] ^= 1;
+    std::fs::remove_file(file).unwrap();
+    std::fs::write(file, bytes).unwrap();
+}
+
+fn with_two_files() -> Place {
+    let place = Place::new();
+    place.write("source/a", noise(11, 2_000_000));
+    place.write("source/b", noise(12, 2_000_000));
+    place.backup("v", "source");
+    place
+}
+
+#[test]
+fn an_undamaged_repository_is_ok() {
+    let place = with_two_files();
+    for words in [&["check"][..], &["check", "--read-data"]] {
+        let report = place.json(words);
+        assert_eq!(
+            (&report["outcome"], &report["damaged"], &report["affected"]),
+            (&"ok".into(), &Value::Array(vec![]), &Value::Array(vec![]))
+        );
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_found_and_the_file_it_hits_is_named_and_not_restored() {
+    let place = with_two_files();
+    let pack = packs(&place).into_iter().max_by_key(|file| std::fs::metadata(file).unwrap().len()).unwrap();
+    flip(&pack, 100_000);
+    let report = place.json_with(8, &["check", "--read-data"]);
+    assert_eq!(report["outcome"], "damaged");
+    let damaged = report["damaged"].as_array().unwrap();
+    assert!(
+        damaged.iter().all(|one| one["object"].as_str().unwrap().contains("/packs/") && one["what"].is_string()),
+        "{report}"
+    );
+    assert!(!damaged.is_empty());
+    let affected = &report["affected"][0];
+    assert_eq!(affected["volume"], "v");
+    assert_eq!(affected["point"], place.json(&["points"])[0]["point"]);
+    assert_eq!(affected["paths"], serde_json::json!(["a"]));
+    let restored = place.run(["restore", "latest", "--to", "out"]);
+    restored.expect(8);
+    assert!(restored.stdout.is_empty());
+    let a = place.path("out/a");
+    assert!(!a.exists(), "a damaged file was put under its name");
+    place.run(["cat", "latest", "a"]).expect(8);
+    place.run(["restore", "latest:b", "--to", "b"]).expect(0);
+    assert_eq!(std::fs::read(place.path("b")).unwrap(), std::fs::read(place.path("source/b")).unwrap());
+    let salvaged = place.json_with(3, &["restore", "latest", "--to", "salvaged", "--skip-damaged"]);
+    assert_eq!(salvaged["outcome"], "partial");
+    assert!(salvaged["failed"].as_array().unwrap().iter().any(|one| one["path"] == "a"), "{salvaged}");
+}
+
+#[test]
+fn a_lost_pack_is_found_without_reading_data() {
+    let place = with_two_files();
+    let pack = packs(&place).into_iter().max_by_key(|file| std::fs::metadata(file).unwrap().len()).unwrap();
+    std::fs::remove_file(pack).unwrap();
+    let report = place.json_with(8, &["check"]);
+    assert_eq!(report["outcome"], "damaged");
+    assert!(!report["affected"].as_array().unwrap().is_empty(), "{report}");
+}
+
+#[test]
+fn a_damaged_point_is_told_and_hides_no_other() {
+    let place = Place::new();
+    place.write("source/file", b"1");
+    let first = place.backup("v", "source");
+    let second = place.backup("v", "source");
+    let point = place
+        .files("repo")
+        .into_iter()
+        .find(|file| file.to_str().unwrap().ends_with(&format!("{second}.point")))
+        .unwrap();
+    flip(&point, 200);
+    let points = place.json_with(8, &["points"]);
+    assert_eq!(points.as_array().unwrap().len(), 1);
+    assert_eq!(points[0]["point"], *first);
+    place.json_with(8, &["check"]);
+    place.run(["ls", &second]).failed(8, &second);
+}
