@@ -50,6 +50,8 @@ pub struct Session {
     id: SessionId,
     announcement: Announcement,
     pins: Vec<PointId>,
+    /// Length of the announcement that it put.
+    announced_bytes: u64,
 }
 
 impl Session {
@@ -68,8 +70,8 @@ impl Session {
     /// W1 and W2: announces a session with pins, then drops those that somebody else has ended meanwhile.
     pub fn open(domain: &Domain, volume: VolumeId, pins: Vec<PointId>, writer: &str) -> Result<Session, Error> {
         let announcement = Announcement { volume, pins, writer: writer.to_owned(), started: domain.now().to_string() };
-        let id = announce(domain, &announcement)?;
-        Session::look_at_pins(domain, id, announcement)
+        let (id, announced_bytes) = announce(domain, &announcement)?;
+        Ok(Session { announced_bytes, ..Session::look_at_pins(domain, id, announcement)? })
     }
 
     /// W2 again, for a session that this machine announced before it was killed (its journal says so). `None`: it has been ended meanwhile, or has committed.
@@ -86,7 +88,7 @@ impl Session {
     }
 
     fn look_at_pins(domain: &Domain, id: SessionId, announcement: Announcement) -> Result<Session, Error> {
-        let mut session = Session { domain: domain.clone(), id, announcement, pins: Vec::new() };
+        let mut session = Session { domain: domain.clone(), id, announcement, pins: Vec::new(), announced_bytes: 0 };
         for pin in session.announcement.pins.clone() {
             if session.may_rely_on(pin)? {
                 session.pins.push(pin);
@@ -123,16 +125,17 @@ impl Session {
         &self.pins
     }
 
-    /// W4 and W5: puts the restore point, then looks whether the session counts.
-    pub fn commit(self, point: &Point) -> Result<PointId, Error> {
+    /// W4 and W5: puts the restore point, then looks whether the session counts. Returns how many bytes the session's own objects have.
+    pub fn commit(self, point: &Point) -> Result<(PointId, u64), Error> {
         let domain = &self.domain;
         let name = layout::point(domain.id(), self.volume(), self.id);
         let keys = domain.writer_keys()?;
         let bytes =
             point.seal(domain.binding(ObjectKind::Point, &name), &keys.structure, &keys.metadata, domain.random()?)?;
+        let stored_bytes = self.announced_bytes + bytes.len() as u64;
         domain.store().put(&name, Bytes::from(bytes))?;
         self.look()?;
-        Ok(PointId { volume: self.volume(), session: self.id })
+        Ok((PointId { volume: self.volume(), session: self.id }, stored_bytes))
     }
 
     /// W5: own marks first, then the own `.open`.
@@ -149,7 +152,7 @@ impl Session {
     }
 }
 
-fn announce(domain: &Domain, announcement: &Announcement) -> Result<SessionId, Error> {
+fn announce(domain: &Domain, announcement: &Announcement) -> Result<(SessionId, u64), Error> {
     let plaintext = serde_json::to_vec(announcement)
         .map_err(|error| Error::Bug(format!("an announcement is not JSON: {error}")))?;
     let structure = domain.writer_keys()?.structure;
@@ -165,8 +168,10 @@ fn announce(domain: &Domain, announcement: &Announcement) -> Result<SessionId, E
         )?);
         writer.add(BlobKind::Session, &plaintext)?;
         // Sent once: an announcement that lands late, after its session was cleaned away, would bring it back to life.
-        match domain.store().put_once(&name, Bytes::from(writer.finish())) {
-            Ok(()) => return Ok(id),
+        let bytes = Bytes::from(writer.finish());
+        let announced_bytes = bytes.len() as u64;
+        match domain.store().put_once(&name, bytes) {
+            Ok(()) => return Ok((id, announced_bytes)),
             Err(error) if error.class() == model::ErrorClass::Retry && attempt < ANNOUNCEMENTS_MAX => {
                 tracing::info!(%error, "an announcement was not acknowledged; taking a new session id");
             }

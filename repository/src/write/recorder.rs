@@ -63,6 +63,8 @@ pub(super) struct Recorder<'a> {
     source: Arc<TableSource>,
     stored_at_checkpoint: u64,
     parent_id: Option<PointId>,
+    /// Bytes of announcements and restore points.
+    own_bytes: u64,
 }
 
 impl<'a> Recorder<'a> {
@@ -81,6 +83,7 @@ impl<'a> Recorder<'a> {
             source,
             stored_at_checkpoint: 0,
             parent_id: parts.parent.map(Parent::id),
+            own_bytes: 0,
             parts,
         }
     }
@@ -169,13 +172,14 @@ impl<'a> Recorder<'a> {
         }
         let statistics = report.statistics;
         let id = self.commit(next_node, report, false)?;
+        Ok((id, self.with_stored(statistics)))
+    }
+
+    /// What was put so far: packs, announcements, restore points.
+    fn with_stored(&self, statistics: Statistics) -> Statistics {
         let stored = self.parts.packer.stored();
-        let stored_statistics = Statistics {
-            bytes_stored: stored.total,
-            bytes_stored_metadata: stored.total - stored.content,
-            ..statistics
-        };
-        Ok((id, stored_statistics))
+        let total = stored.total + self.own_bytes;
+        Statistics { bytes_stored: total, bytes_stored_metadata: total - stored.content, ..statistics }
     }
 
     /// Writes the last rows of one class; what is due for merging is merged on the way, so that everything is written once.
@@ -279,12 +283,7 @@ impl<'a> Recorder<'a> {
             .map(|pack| self.table_packs.get(pack).copied().ok_or_else(|| lost(pack)))
             .collect::<Result<_, _>>()?;
         let now = self.parts.domain.now();
-        let stored = self.parts.packer.stored();
-        let statistics = Statistics {
-            bytes_stored: stored.total,
-            bytes_stored_metadata: stored.total - stored.content,
-            ..report.statistics
-        };
+        let statistics = self.with_stored(report.statistics);
         let point = Point {
             reference: Reference {
                 checkpoint,
@@ -311,7 +310,9 @@ impl<'a> Recorder<'a> {
             runs: Runs { packs, trees: vec![self.runs.tree.clone()] },
         };
         let session = self.parts.session.take().ok_or_else(|| Error::Bug("a session was committed twice".into()))?;
-        session.commit(&point)
+        let (id, own_bytes) = session.commit(&point)?;
+        self.own_bytes += own_bytes;
+        Ok(id)
     }
 }
 
