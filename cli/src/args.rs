@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{backup, cat, completion, find, keys, ls, points, repo, restore, upkeep};
+use crate::commands::{backup, cat, check, completion, diff, find, keys, ls, points, repo, restore, upkeep};
 use crate::quantity::parse_bytes;
 
 /// Backs up directories, files and block devices: deduplicated, compressed and encrypted, to object storage.
@@ -90,8 +90,12 @@ pub(crate) enum Command {
     Cat(cat::Options),
     /// Find files by name in all restore points
     Find(find::Options),
+    /// Compare two restore points
+    Diff(diff::Options),
     /// Restore a restore point, or a part of it
     Restore(restore::Options),
+    /// Verify the repository
+    Check(check::Options),
     /// Remove restore points (not in this version)
     Forget(upkeep::Options),
     /// Remove what no restore point needs (not in this version)

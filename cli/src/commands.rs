@@ -4,7 +4,9 @@
 
 pub(crate) mod backup;
 pub(crate) mod cat;
+pub(crate) mod check;
 pub(crate) mod completion;
+pub(crate) mod diff;
 pub(crate) mod entry;
 pub(crate) mod find;
 pub(crate) mod keys;

@@ -14,7 +14,14 @@ use crate::output::{Path, escape, hex, mode_text, time_text};
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct EntryRow {
     #[serde(flatten)]
-    pub(crate) path: Path,
+    path: Path,
+    #[serde(flatten)]
+    facts: Facts,
+}
+
+/// What is known of an entry apart from its path.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Facts {
     #[serde(rename = "type")]
     kind: &'static str,
     /// Permission bits in octal, as chmod takes them.
@@ -36,13 +43,12 @@ pub(crate) struct EntryRow {
     shown_mode: String,
 }
 
-impl EntryRow {
-    /// Describes what was found at a path.
-    pub(crate) fn new(path: Path, found: &Found) -> EntryRow {
+impl Facts {
+    /// Describes what was found.
+    pub(crate) fn new(found: &Found) -> Facts {
         let inode = &found.inode;
         let target = inode.link_target.as_deref();
-        EntryRow {
-            path,
+        Facts {
             kind: kind(found.file_type),
             mode: format!("{:04o}", inode.mode & 0o7777),
             uid: inode.uid,
@@ -56,20 +62,24 @@ impl EntryRow {
             shown_mode: mode_text(found.file_type, inode.mode),
         }
     }
+}
+
+impl EntryRow {
+    /// Describes what was found at a path.
+    pub(crate) fn new(path: Path, found: &Found) -> EntryRow {
+        EntryRow { path, facts: Facts::new(found) }
+    }
 
     /// A line like one of `ls -l`.
     pub(crate) fn line(&self, out: &mut dyn Write) -> io::Result<()> {
-        let size = match self.device {
+        let Facts { shown_mode, links, uid, gid, size, mtime, link_target, device, .. } = &self.facts;
+        let size = match device {
             Some((major, minor)) => format!("{major}, {minor}"),
-            None => self.size.to_string(),
+            None => size.to_string(),
         };
-        let time = self.mtime.split('.').next().unwrap_or_default().trim_end_matches('Z').replace('T', " ");
-        write!(
-            out,
-            "{} {:>3} {:>5} {:>5} {size:>12} {time} {}",
-            self.shown_mode, self.links, self.uid, self.gid, self.path
-        )?;
-        match &self.link_target {
+        let time = mtime.split('.').next().unwrap_or_default().trim_end_matches('Z').replace('T', " ");
+        write!(out, "{shown_mode} {links:>3} {uid:>5} {gid:>5} {size:>12} {time} {}", self.path)?;
+        match link_target {
             Some(target) => writeln!(out, " -> {}", escape(target.as_bytes())),
             None => writeln!(out),
         }
