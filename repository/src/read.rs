@@ -4,7 +4,7 @@
 //! read; hands out a byte that did not pass its tag and its segment hash; needs memory in proportion to the volume.
 //!
 //! - [`points`]: which restore points there are; [`resolve`]: which one a text means.
-//! - [`View`]: one restore point, open: look-ups, listings, walks. [`cat`], [`find`]: on top of it.
+//! - [`View`]: one restore point, open: look-ups, listings, walks. [`cat`], [`find()`], [`diff()`]: on top of it.
 //! - [`restore()`]: into a target, pack by pack.
 //! - [`check()`]: whether all of it is there and is what was written.
 //! - `packs`, `content`: blobs opened and checked.
@@ -13,6 +13,7 @@ mod cat;
 mod check;
 mod content;
 mod cursor;
+mod diff;
 mod find;
 mod packs;
 mod path;
@@ -25,9 +26,13 @@ pub use cat::{CatError, cat};
 pub use check::{
     AFFECTED_PATHS_MAX, Affected, CheckOptions, CheckOutcome, CheckProgress, CheckReport, DamagedObject, check,
 };
+pub use diff::{Changes, Difference, diff};
 pub use find::find;
 pub use path::{display_path, split_path};
 pub use points::{PointInfo, PointList, points, points_with_hidden, resolve};
 pub use restore::{Failed, RESTORE_MEMORY_BYTES_MIN, RestoreOptions, RestoreProgress, RestoreReport, restore};
 pub use view::{Blocks, Child, Entries, Found, MissedEntries, View, WINDOW_BYTES_DEFAULT};
 pub use walk::{Visited, Walk};
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,7 @@ pub fn restore(
         return Err(Error::Invalid("removing what the restore point has not makes sense only in place".into()));
     }
     let (started, before, fetched_before) = (domain.now(), domain.store().requests(), view.packs().bytes_fetched());
-    let failed = plan::run(view, options, target)?;
+    let failed = plan::run(view, options, target, options.memory_budget_bytes / 8)?;
     let requests = domain.store().requests().since(before);
     let progress = &options.progress;
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
@@ -99,4 +99,20 @@ pub fn restore(
         failed: failed.listed,
         failed_count: failed.count,
     })
+}
+
+#[cfg(test)]
+pub(super) mod tests_only {
+    //! A restore with so little room that what rarely happens happens.
+
+    use super::*;
+
+    pub(in crate::read) fn restore_with_spool(
+        view: &View,
+        options: &RestoreOptions,
+        target: &dyn Target,
+        spool_bytes_max: usize,
+    ) -> Result<u64, Error> {
+        plan::run(view, options, target, spool_bytes_max).map(|failed| failed.count)
+    }
 }

@@ -328,7 +328,8 @@ impl<'a> Engine<'a> {
 
     /// Content cannot be had: the restore ends, or goes on with zeros.
     fn lose(&self, batch: &Batch, pieces: Range<usize>, error: Error) {
-        if !(self.options.skip_damaged && concerns_one_object(&error)) {
+        let is_lost = concerns_one_object(&error) || matches!(error, Error::Missing(_));
+        if !(self.options.skip_damaged && is_lost) {
             self.stop(error);
             return;
         }

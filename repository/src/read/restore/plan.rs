@@ -34,8 +34,13 @@ const LINKS_MAX: usize = 10_000;
 /// So many conflicts are named before giving up.
 const CONFLICTS_NAMED_MAX: usize = 3;
 
-/// Restores; returns what could not be.
-pub(super) fn run(view: &View, options: &RestoreOptions, target: &dyn Target) -> Result<FailedList, Error> {
+/// Restores; returns what could not be. Of directories' inodes, `spool_bytes_max` are kept in memory.
+pub(super) fn run(
+    view: &View,
+    options: &RestoreOptions,
+    target: &dyn Target,
+    spool_bytes_max: usize,
+) -> Result<FailedList, Error> {
     let engine = Engine::new(view, target, options);
     let (submit, work) = Engine::queues();
     let result = std::thread::scope(|scope| {
@@ -51,7 +56,7 @@ pub(super) fn run(view: &View, options: &RestoreOptions, target: &dyn Target) ->
         }
         // Without receivers of its own the planner cannot send into a queue that nobody empties any more.
         drop(work);
-        let planned = Planner::new(&engine, submit).run();
+        let planned = Planner::new(&engine, submit, spool_bytes_max).run();
         if let Err(error) = planned {
             // A failure of another thread comes first: this one may be its consequence.
             let first = engine.check().err();
@@ -104,7 +109,7 @@ impl Place<'_> {
 }
 
 impl<'e, 'a> Planner<'e, 'a> {
-    fn new(engine: &'e Engine<'a>, submit: Submit) -> Planner<'e, 'a> {
+    fn new(engine: &'e Engine<'a>, submit: Submit, spool_bytes_max: usize) -> Planner<'e, 'a> {
         let view = engine.view;
         Planner {
             engine,
@@ -118,7 +123,7 @@ impl<'e, 'a> Planner<'e, 'a> {
             first_names: HashMap::new(),
             links: Vec::new(),
             claimed: HashSet::new(),
-            spool: Spool::new(engine.options.memory_budget_bytes / 8),
+            spool: Spool::new(spool_bytes_max),
             buffer: vec![0; BLOCK_BYTES],
         }
     }
