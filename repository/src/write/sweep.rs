@@ -79,8 +79,9 @@ pub(super) struct Sweep<'a, 'p, 'r> {
     vanished: Vanished,
     /// Files with several names, by inode number: their node, once their content was dealt with.
     linked: HashMap<u64, u64>,
-    /// Nodes with a row of their own in the parent that still have a name.
-    kept: HashSet<u64>,
+    /// Nodes with a row of their own in the parent that still have a name, and the inode number seen under it. Without handles names decide, and two names of
+    /// one file may have become two files.
+    kept: HashMap<u64, Option<u64>>,
     /// True if a directory of the parent could not be listed: then nobody knows which names are left.
     blind: bool,
     /// Rows of what was missed in the directory being swept.
@@ -99,7 +100,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
             new_files: Vec::new(),
             vanished: Vanished::default(),
             linked: HashMap::new(),
-            kept: HashSet::new(),
+            kept: HashMap::new(),
             blind: false,
             missed_here: HashSet::new(),
             tally: Tally::default(),
@@ -209,7 +210,9 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
             Ok(None) => return known.map_or(Ok(()), |entry| self.vanish(node, name, entry)),
             Err(SourceError::Gone { .. }) => return known.map_or(Ok(()), |entry| self.vanish(node, name, entry)),
             Err(error) => {
-                self.kept.extend(known.iter().filter(|entry| entry.inode.is_none()).map(|entry| entry.child));
+                for entry in known.iter().filter(|entry| entry.inode.is_none()) {
+                    self.kept.entry(entry.child).or_insert(None);
+                }
                 return self.unread((node, path, name), known.is_some(), error);
             }
         };
@@ -219,11 +222,19 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
             (None, Some(lookup)) => lookup.inode(entry.child)?,
             (inode, _) => inode.clone(),
         };
-        if !is_same_file(entry.file_type, inode.as_ref(), &stat) {
+        if !is_same_file(entry.file_type, inode.as_ref(), &stat) || self.is_taken(&entry, &stat) {
             self.vanish(node, name, entry)?;
             return self.new_name(at, directory, &stat);
         }
         self.existing(at, directory, &stat, Old { entry, inode })
+    }
+
+    /// True if the node of an entry is another file in this run already, or the file has another node: only possible where names decide.
+    fn is_taken(&self, entry: &Entry, stat: &Stat) -> bool {
+        let node_is_taken = self.kept.get(&entry.child).copied().flatten().is_some_and(|inode| inode != stat.inode);
+        let file_has_node =
+            has_own_row(stat) && self.linked.get(&stat.inode).is_some_and(|child| *child != entry.child);
+        node_is_taken || file_has_node
     }
 
     /// A name that means the same file as in the parent, or one that was found again under another name.
@@ -237,7 +248,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
         let (node, path, name) = at;
         let child = old.entry.child;
         if old.entry.inode.is_none() {
-            self.kept.insert(child);
+            self.kept.insert(child, Some(stat.inode));
         }
         let unchanged = old.inode.as_ref().is_some_and(|inode| is_unchanged(inode, stat))
             && old.entry.inode.is_some() != has_own_row(stat);
@@ -392,7 +403,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
         match own_row {
             None => {
                 // The last name of several takes the inode into its own row.
-                if self.kept.contains(&child) {
+                if self.kept.contains_key(&child) {
                     self.add(Class::Tree, key::inode(child), Value::Tombstone, Vec::new(), 0)?;
                 }
                 self.add(Class::Tree, entry_key, Value::Entry(entry), piece, sign_bytes)

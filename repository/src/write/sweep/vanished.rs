@@ -95,7 +95,7 @@ impl Sweep<'_, '_, '_> {
         if self.blind {
             return Ok(());
         }
-        let seen: std::collections::HashSet<u64> = self.linked.values().chain(&self.kept).copied().collect();
+        let seen: std::collections::HashSet<u64> = self.linked.values().chain(self.kept.keys()).copied().collect();
         for entry in linked.into_iter().filter(|entry| !seen.contains(&entry.child)) {
             self.parts.pipeline.rows.add(Class::Tree, key::inode(entry.child), Value::Tombstone);
             content::forget(self.parts.pipeline, entry.child);
