@@ -91,6 +91,11 @@ impl TableBuilder {
         self.blocks.is_empty() && self.builder.is_empty()
     }
 
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.builder.bytes()
+    }
+
     /// True when the table should be finished and another begun.
     pub fn is_full(&self) -> bool {
         self.bytes >= TABLE_BYTES_TARGET

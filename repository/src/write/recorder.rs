@@ -24,6 +24,8 @@ use super::parent::{Parent, summaries_of};
 use super::pipeline::Pipeline;
 use super::rows::{Rows, RunList, write_run};
 
+/// Tables that are being built take at most this much memory together.
+const OPEN_TABLE_BYTES_MAX: usize = 12 << 20;
 /// Rows in memory turn into table rows of about this share of their size.
 const ENCODED_SHARE: u64 = 4;
 
@@ -105,11 +107,43 @@ impl<'a> Recorder<'a> {
 
     fn flush(&mut self) -> Result<(), Error> {
         for (class, rows) in Class::ALL.into_iter().zip(self.parts.rows.take()) {
-            let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
-            let (first, last) = (first.key.clone(), last.key.clone());
-            let tables = self.write(class, VecRun::<Error>::new(Arc::new(rows)))?;
-            self.runs.add(class, &first, &last, tables);
+            self.append(class, rows)?;
         }
+        while let Some((class, _)) = self.runs.largest().filter(|(_, bytes)| *bytes > OPEN_TABLE_BYTES_MAX) {
+            self.place(class)?;
+        }
+        Ok(())
+    }
+
+    /// Adds rows to the newest run, or begins a run with them.
+    fn append(&mut self, class: Class, rows: Vec<Row>) -> Result<(), Error> {
+        let Some(first) = rows.first() else { return Ok(()) };
+        if !self.runs.continues(class, &first.key) {
+            self.close(class)?;
+            self.runs.begin(class)?;
+        }
+        for row in rows {
+            if self.runs.push(class, row)? {
+                self.place(class)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the table that is being built into a pack.
+    fn place(&mut self, class: Class) -> Result<(), Error> {
+        if let Some(table) = self.runs.take_table(class)? {
+            let known = |pack: PackId| self.known.get(&pack).copied().unwrap_or_default();
+            let placed = self.parts.packer.add_table(&table, &known)?;
+            self.named.insert((placed.pack, placed.offset), table.packs().to_vec());
+            self.runs.add(class, placed);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, class: Class) -> Result<(), Error> {
+        self.place(class)?;
+        self.runs.close(class);
         Ok(())
     }
 
@@ -137,9 +171,10 @@ impl<'a> Recorder<'a> {
     ) -> Result<PointId, Error> {
         pipeline.drain()?;
         self.flush()?;
+        // What follows belongs to another restore point, so it begins runs of its own.
+        Class::ALL.into_iter().try_for_each(|class| self.close(class))?;
         let outcome = Report { outcome: Outcome::Partial, ..report };
         let committed = self.commit(next_node, outcome, true)?;
-        self.runs.seal();
         self.parent_id = Some(committed);
         self.stored_at_checkpoint = self.parts.packer.stored().total;
         let session = Session::open(self.parts.domain, committed.volume, vec![committed], &self.parts.writer)?;
@@ -167,7 +202,11 @@ impl<'a> Recorder<'a> {
     ) -> Result<(PointId, Statistics), Error> {
         pipeline.drain()?;
         let rows = self.parts.rows.take();
-        for (class, rows) in Class::ALL.into_iter().zip(rows) {
+        for (class, mut rows) in Class::ALL.into_iter().zip(rows) {
+            if rows.first().is_some_and(|first| self.runs.continues(class, &first.key)) {
+                self.append(class, std::mem::take(&mut rows))?;
+            }
+            self.close(class)?;
             self.finish_class(class, rows)?;
         }
         let statistics = report.statistics;
@@ -184,7 +223,7 @@ impl<'a> Recorder<'a> {
 
     /// Writes the last rows of one class; what is due for merging is merged on the way, so that everything is written once.
     fn finish_class(&mut self, class: Class, rows: Vec<Row>) -> Result<(), Error> {
-        if rows.is_empty() && !self.wrote_runs(class) {
+        if rows.is_empty() && !self.runs.wrote(class) {
             return Ok(());
         }
         let mut memory = (!rows.is_empty()).then(|| Arc::new(rows));
@@ -206,17 +245,10 @@ impl<'a> Recorder<'a> {
             self.runs.replace(class, range, tables);
         }
         if let Some(rows) = memory {
-            let (first, last) = (rows[0].key.clone(), rows[rows.len() - 1].key.clone());
-            let tables = self.write(class, VecRun::<Error>::new(rows))?;
-            self.runs.add(class, &first, &last, tables);
+            self.append(class, Arc::unwrap_or_clone(rows))?;
+            self.close(class)?;
         }
         Ok(())
-    }
-
-    /// True if this backup wrote a run of this class already.
-    fn wrote_runs(&self, class: Class) -> bool {
-        let session = self.parts.session.as_ref().map(Session::id);
-        self.runs.tree.of(class).iter().flatten().any(|table| Some(table.pack.session) == session)
     }
 
     /// Merges rows in memory, if given, on top of a range of runs.

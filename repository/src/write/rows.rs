@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::Error;
 use crate::pack::PackSummary;
 use crate::point::{TableRef, TreeRuns};
-use crate::table::TableBuilder;
+use crate::table::{BuiltTable, TableBuilder};
 use crate::tree::{Class, PackId, Row, Value};
 
 use super::packer::Packer;
@@ -100,42 +100,88 @@ where
     Ok(tables)
 }
 
-/// The runs of the tree being written, and where each of this run's own may be continued.
-#[derive(Clone, Default)]
+/// A run of this backup that further rows may continue, and its table that is not placed yet.
+pub(super) struct OpenRun {
+    pub(super) builder: TableBuilder,
+    /// Its last key.
+    until: Vec<u8>,
+}
+
+/// The runs of the tree being written. The newest run of a class stays open as long as rows come in ascending order, so that rows which are flushed from memory
+/// in many small portions still end up in few large tables.
+#[derive(Default)]
 pub(super) struct RunList {
     /// As the restore point will list them.
     pub(super) tree: TreeRuns,
-    /// Last key of the newest run of each class, if this backup wrote it: rows above it may continue it.
-    open_until: [Option<Vec<u8>>; Class::ALL.len()],
+    open: [Option<OpenRun>; Class::ALL.len()],
+    wrote: [bool; Class::ALL.len()],
 }
 
 impl RunList {
     /// On top of a parent's runs.
     pub(super) fn new(tree: TreeRuns) -> RunList {
-        RunList { tree, open_until: Default::default() }
+        RunList { tree, ..RunList::default() }
     }
 
-    /// Adds tables with rows newer than all others: they continue the newest run if their keys do.
-    pub(super) fn add(&mut self, class: Class, first_key: &[u8], last_key: &[u8], tables: Vec<TableRef>) {
-        let runs = &mut self.tree.classes[class as usize];
-        let open = &mut self.open_until[class as usize];
-        match (open.as_ref(), runs.first_mut()) {
-            (Some(until), Some(newest)) if first_key > until.as_slice() => newest.extend(tables),
-            _ => runs.insert(0, tables),
+    /// True if this backup has written a run of this class.
+    pub(super) fn wrote(&self, class: Class) -> bool {
+        self.wrote[class as usize]
+    }
+
+    /// True if rows from this key on continue the newest run.
+    pub(super) fn continues(&self, class: Class, first_key: &[u8]) -> bool {
+        self.open[class as usize].as_ref().is_some_and(|open| first_key > open.until.as_slice())
+    }
+
+    /// Begins a run that is newer than all others. The one before must have been closed.
+    pub(super) fn begin(&mut self, class: Class) -> Result<(), Error> {
+        self.tree.classes[class as usize].insert(0, Vec::new());
+        self.wrote[class as usize] = true;
+        self.open[class as usize] = Some(OpenRun { builder: TableBuilder::new(class)?, until: Vec::new() });
+        Ok(())
+    }
+
+    /// Adds a row to the open run; true: its table is full.
+    pub(super) fn push(&mut self, class: Class, row: Row) -> Result<bool, Error> {
+        let open = self.open[class as usize].as_mut().ok_or_else(|| Error::Bug("a row without a run".into()))?;
+        open.builder.push(&row)?;
+        open.until = row.key;
+        Ok(open.builder.is_full())
+    }
+
+    /// Takes the table that is being built, if it has rows; another is begun.
+    pub(super) fn take_table(&mut self, class: Class) -> Result<Option<BuiltTable>, Error> {
+        let Some(open) = self.open[class as usize].as_mut().filter(|open| !open.builder.is_empty()) else {
+            return Ok(None);
+        };
+        std::mem::replace(&mut open.builder, TableBuilder::new(class)?).finish()
+    }
+
+    /// The class whose table takes the most memory, and how much all of them take.
+    pub(super) fn largest(&self) -> Option<(Class, usize)> {
+        let sizes = Class::ALL
+            .into_iter()
+            .filter_map(|class| self.open[class as usize].as_ref().map(|open| (class, open.builder.bytes())));
+        let total = sizes.clone().map(|(_, bytes)| bytes).sum();
+        sizes.max_by_key(|(_, bytes)| *bytes).map(|(class, _)| (class, total))
+    }
+
+    /// Adds a table that was placed to the newest run.
+    pub(super) fn add(&mut self, class: Class, table: TableRef) {
+        if let Some(newest) = self.tree.classes[class as usize].first_mut() {
+            newest.push(table);
         }
-        *open = Some(last_key.to_vec());
+    }
+
+    /// No row continues the newest run any more; its last table must have been taken.
+    pub(super) fn close(&mut self, class: Class) {
+        self.open[class as usize] = None;
     }
 
     /// Replaces a range of runs by one that was merged from them.
     pub(super) fn replace(&mut self, class: Class, range: std::ops::Range<usize>, tables: Vec<TableRef>) {
         let merged = (!tables.is_empty()).then_some(tables);
         self.tree.classes[class as usize].splice(range, merged);
-        self.open_until[class as usize] = None;
-    }
-
-    /// Begins runs of its own again: what was written so far belongs to a committed point.
-    pub(super) fn seal(&mut self) {
-        self.open_until = Default::default();
     }
 }
 
@@ -159,15 +205,20 @@ mod tests {
     }
 
     #[test]
-    fn runs_continue_only_upwards() {
+    fn a_run_is_continued_upwards_only_and_not_after_it_was_closed() {
+        let row = |node| Row { key: key::head(node), value: Value::Head(Head { gone: true, cut: None }) };
         let mut runs = RunList::default();
-        runs.add(Class::Tree, b"b", b"d", Vec::new());
-        runs.add(Class::Tree, b"e", b"f", Vec::new());
-        assert_eq!(runs.tree.of(Class::Tree).len(), 1);
-        runs.add(Class::Tree, b"a", b"z", Vec::new());
-        assert_eq!(runs.tree.of(Class::Tree).len(), 2);
-        runs.seal();
-        runs.add(Class::Tree, b"zz", b"zz", Vec::new());
-        assert_eq!(runs.tree.of(Class::Tree).len(), 3);
+        assert!(!runs.continues(Class::Content, &key::head(5)));
+        runs.begin(Class::Content).unwrap();
+        assert!(!runs.push(Class::Content, row(5)).unwrap());
+        assert!(runs.continues(Class::Content, &key::head(6)));
+        assert!(!runs.continues(Class::Content, &key::head(5)));
+        assert!(!runs.continues(Class::Sign, &key::head(6)));
+        assert!(runs.take_table(Class::Content).unwrap().is_some());
+        assert!(runs.continues(Class::Content, &key::head(6)), "the next table belongs to the same run");
+        assert!(runs.take_table(Class::Content).unwrap().is_none());
+        runs.close(Class::Content);
+        assert!(!runs.continues(Class::Content, &key::head(6)));
+        assert!(runs.wrote(Class::Content));
     }
 }
