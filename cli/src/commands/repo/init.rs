@@ -41,12 +41,13 @@ struct Made {
 pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure> {
     let further: Vec<Recipient> = options.recipient.iter().map(|text| text.parse()).collect::<Result<_, KeyError>>()?;
     let location = context.location()?.to_string();
+    // Before anything is made: a secret that is missing leaves no empty folder behind.
+    let recipients = context.new_recipients()?;
     let store = context.store(OpenMode::Create)?;
     let contact = store.clone().with_retry(RetryPolicy::first_contact());
     if contact.exists(REPOSITORY)? {
         return Err(KeyError::AlreadyARepository.into());
     }
-    let recipients = context.new_recipients()?;
     try_out(context, &contact)?;
     let mut made = Made {
         repository: None,
