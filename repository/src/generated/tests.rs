@@ -1,3 +1,5 @@
+//! What has to hold of the module above, one claim per test.
+
 use super::*;
 use crate::hash::PAGE_BYTES;
 use crate::source::{Content, ReadVerdict, Source, SourceError, Time};

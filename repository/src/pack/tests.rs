@@ -1,3 +1,5 @@
+//! What has to hold of the module above, one claim per test.
+
 use model::{KeyId, RepositoryId};
 
 use super::*;

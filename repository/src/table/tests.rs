@@ -1,3 +1,5 @@
+//! What has to hold of the module above, one claim per test.
+
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! What has to hold of the module above, one claim per test.
+
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;

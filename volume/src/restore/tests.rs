@@ -1,3 +1,5 @@
+//! What has to hold of the module above, one claim per test.
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;

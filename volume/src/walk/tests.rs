@@ -1,3 +1,5 @@
+//! What has to hold of the module above, one claim per test.
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
