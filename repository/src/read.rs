@@ -26,7 +26,7 @@ pub use cat::{CatError, cat};
 pub use check::{
     AFFECTED_PATHS_MAX, Affected, CheckOptions, CheckOutcome, CheckProgress, CheckReport, DamagedObject, check,
 };
-pub use diff::{Changes, Difference, diff};
+pub use diff::{Changes, Difference, DifferenceSink, diff};
 pub use find::find;
 pub use path::{display_path, split_path};
 pub use points::{PointInfo, PointList, points, points_with_hidden, resolve};

@@ -117,7 +117,7 @@ pub(super) fn check_sum(view: &View, found: &Found, shown: &str, sums: (PageSum,
 }
 
 fn write_zeros(out: &mut dyn Write, mut count: u64) -> std::io::Result<()> {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     while count > 0 {
         let some = count.min(ZEROS.len() as u64);
         out.write_all(&ZEROS[..some as usize])?;

@@ -51,12 +51,11 @@ pub enum Difference {
     },
 }
 
+/// Where differences go, each with its path from the root. An error ends the comparison.
+pub type DifferenceSink<'s> = &'s mut dyn FnMut(&[Vec<u8>], Difference) -> Result<(), Error>;
+
 /// Shows everything that differs between `a` and `b`, two restore points of one domain. Below a directory that only one of them has, every entry is shown.
-pub fn diff(
-    a: &View,
-    b: &View,
-    sink: &mut dyn FnMut(&[Vec<u8>], Difference) -> Result<(), Error>,
-) -> Result<(), Error> {
+pub fn diff(a: &View, b: &View, sink: DifferenceSink<'_>) -> Result<(), Error> {
     if a.domain().id() != b.domain().id() || a.domain().repository() != b.domain().repository() {
         return Err(Error::Invalid(
             "restore points of different domains cannot be compared: nothing in them is named alike".into(),
@@ -156,10 +155,8 @@ struct Both<'a> {
     pending: BTreeMap<(u64, u64), Vec<Vec<u8>>>,
 }
 
-type Sink<'s> = &'s mut dyn FnMut(&[Vec<u8>], Difference) -> Result<(), Error>;
-
 impl Both<'_> {
-    fn run(&mut self, sink: Sink<'_>) -> Result<(), Error> {
+    fn run(&mut self, sink: DifferenceSink<'_>) -> Result<(), Error> {
         let mut at = (0, 0);
         loop {
             // Upwards by node, and from the lowest again: nearly one stream.
@@ -171,7 +168,7 @@ impl Both<'_> {
         }
     }
 
-    fn directory(&mut self, pair: (u64, u64), mut path: Vec<Vec<u8>>, sink: Sink<'_>) -> Result<(), Error> {
+    fn directory(&mut self, pair: (u64, u64), mut path: Vec<Vec<u8>>, sink: DifferenceSink<'_>) -> Result<(), Error> {
         self.a.go(pair.0)?;
         self.b.go(pair.1)?;
         loop {
@@ -195,7 +192,7 @@ impl Both<'_> {
         before: Option<Found>,
         after: Option<Found>,
         path: &[Vec<u8>],
-        sink: Sink<'_>,
+        sink: DifferenceSink<'_>,
     ) -> Result<(), Error> {
         let directory = |found: &Option<Found>| {
             found.as_ref().filter(|found| found.file_type == FileType::Directory).map_or(0, |found| found.node)
