@@ -45,6 +45,8 @@ pub(crate) enum Source {
     Go { package: &'static str },
     /// `npm install` of the package of the same name, whose program is `program`.
     Npm { program: &'static str },
+    /// A Python of its own with exactly the packages that this file of the workspace lists.
+    Python { requirements: &'static str },
 }
 
 /// One pinned program.
@@ -92,7 +94,14 @@ pub(crate) const RUSTIC: Tool = Tool {
     source: Source::Cargo { package: "rustic-rs", arguments: &[], quick: false },
     wanted_by: Use::All,
 };
-static TOOLS: [Tool; 6] = [NEXTEST, FUZZ, VERSITYGW, MINIO, AZURITE, RUSTIC];
+/// What the independent reader of the format runs in. Its version is ours: raise it when the list of packages changes.
+pub(crate) const READER_PYTHON: Tool = Tool {
+    name: "reader-python",
+    version: "1",
+    source: Source::Python { requirements: "tests/reader/requirements.txt" },
+    wanted_by: Use::Test,
+};
+static TOOLS: [Tool; 7] = [NEXTEST, FUZZ, VERSITYGW, READER_PYTHON, MINIO, AZURITE, RUSTIC];
 
 /// Installs everything that is asked for; tools that fail are all named at the end.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
@@ -156,12 +165,12 @@ pub(crate) fn present(tool: &Tool) -> Option<PathBuf> {
     binary.is_file().then_some(binary)
 }
 
-/// `HOLDFAST_TOOL_<NAME>` for every store that is installed; tests that need one look there.
+/// `HOLDFAST_TOOL_<NAME>` for every tool that tests start themselves and that is installed; they look there.
 pub(crate) fn environment() -> Vec<(String, PathBuf)> {
-    let stores = [VERSITYGW, MINIO, AZURITE];
-    let named =
-        |tool: &Tool| present(tool).map(|binary| (format!("HOLDFAST_TOOL_{}", tool.name.to_uppercase()), binary));
-    stores.iter().filter_map(named).collect()
+    let started_by_tests = [VERSITYGW, READER_PYTHON, MINIO, AZURITE];
+    let variable = |tool: &Tool| format!("HOLDFAST_TOOL_{}", tool.name.to_uppercase().replace('-', "_"));
+    let named = |tool: &Tool| present(tool).map(|binary| (variable(tool), binary));
+    started_by_tests.iter().filter_map(named).collect()
 }
 
 /// The tools only `--all` asks for and that tests use.
@@ -219,7 +228,10 @@ mod tests {
 
     #[test]
     fn tools_are_chosen_by_use_or_by_name() {
-        assert_eq!(names(false, &[]).expect("nothing was named"), ["cargo-nextest", "cargo-fuzz", "versitygw"]);
+        assert_eq!(
+            names(false, &[]).expect("nothing was named"),
+            ["cargo-nextest", "cargo-fuzz", "versitygw", "reader-python"]
+        );
         assert_eq!(names(true, &[]).expect("nothing was named").len(), TOOLS.len());
         assert_eq!(names(false, &["minio"]).expect("minio is known"), ["minio"]);
         let error = names(false, &["mino"]).expect_err("there is no such tool").to_string();

@@ -1,9 +1,14 @@
 //! Install: one tool, by the client of its own ecosystem, into a folder.
 //!
 //! In: a tool and an empty folder. Out: the folder with the binary under the tool's name at its top. Never: writes elsewhere but in the
-//! caches of cargo, go and npm.
+//! caches of cargo, go, npm and pip.
 
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 
@@ -22,6 +27,7 @@ pub(super) fn into(workspace: &Workspace, tool: &Tool, folder: &Path) -> Result<
         }
         Source::Go { package } => go(workspace, tool, package, folder),
         Source::Npm { program } => npm(workspace, tool, program, folder),
+        Source::Python { requirements } => python(workspace, tool, requirements, folder),
     }
 }
 
@@ -56,4 +62,29 @@ fn npm(workspace: &Workspace, tool: &Tool, program: &str, folder: &Path) -> Resu
     process::run(command.arg(format!("{}@{}", tool.name, tool.version)))?;
     let relative = Path::new("node_modules/.bin").join(program);
     symlink(&relative, folder.join(tool.name)).with_context(|| format!("{} could not be linked", relative.display()))
+}
+
+fn python(workspace: &Workspace, tool: &Tool, requirements: &str, folder: &Path) -> Result<()> {
+    let advice = "install Python 3.11 or newer with venv (Debian: apt-get install python3-venv)";
+    let mut make = workspace.command(builder("python3", advice)?);
+    process::run(make.args(["-m", "venv"]).arg(folder)).context(advice)?;
+    let mut install = workspace.command(folder.join("bin/python"));
+    // The list names everything, and nothing in it may run a build.
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary=:all:",
+    ]);
+    process::run(install.arg("--requirement").arg(requirements))?;
+    // A link would not do: Python looks for its packages beside the name by which it was started. The folder is renamed later, so
+    // the place is found from the name of the script.
+    let script = folder.join(tool.name);
+    fs::write(&script, "#!/bin/sh\nexec \"$(dirname \"$0\")/bin/python\" \"$@\"\n")
+        .with_context(|| format!("{} could not be written", script.display()))?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("{} could not be made executable", script.display()))
 }
