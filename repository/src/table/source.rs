@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::Error;
 use crate::domain::Domain;
-use crate::hash::sealed_hash;
+use crate::hash::{Hash, sealed_hash};
 use crate::pack::BlobPosition;
 use crate::point::{TablePack, TableRef};
 use crate::seal::{ObjectKind, Opener};
@@ -19,10 +19,15 @@ use super::footer::TableFooter;
 /// What is fetched from the end of a table that is larger than the window: footer and, most of the time, index.
 const TAIL_BYTES: u64 = 64 << 10;
 
+/// A table up to this size is fetched whole whatever is wanted of it.
+const SMALL_TABLE_BYTES: u64 = 256 << 10;
+
 /// Footer and index of one table, and what was fetched along with them.
 pub struct TableParts {
     /// Its footer.
     pub footer: TableFooter,
+    /// Hash of the sealed footer.
+    pub(super) footer_hash: Hash,
     /// Its index.
     pub index: TableIndex,
     /// The packs of its footer, by number, as rows are decoded with them.
@@ -83,8 +88,14 @@ impl TableSource {
         })
     }
 
-    /// Opens a table's footer alone.
+    /// A table's footer. A small table is fetched whole, because whoever asks for its footer most often reads it next.
     pub fn footer(&self, table: &TableRef) -> Result<TableFooter, Error> {
+        if table.bytes <= SMALL_TABLE_BYTES.min(self.window_bytes) {
+            return Ok(self.open_any(table)?.footer.clone());
+        }
+        if let Some(parts) = self.at_hand(table) {
+            return Ok(parts.footer.clone());
+        }
         let sealed = self.fetch(table.pack, table.footer.range())?;
         self.open_footer(&self.opener(table.pack)?, table, &sealed)
     }
@@ -112,12 +123,29 @@ impl TableSource {
 
     /// Opens a table: footer and index, with one request where the window allows, two at the most.
     pub(super) fn open(&self, class: Class, table: &TableRef) -> Result<Arc<TableParts>, Error> {
+        let parts = self.open_any(table)?;
+        if parts.footer.class != class {
+            let name = self.domain.pack_name(table.pack);
+            return Err(Error::damaged(&name, "a table has rows of another class than the restore point says"));
+        }
+        Ok(parts)
+    }
+
+    /// A table that was fetched before, whole.
+    fn at_hand(&self, table: &TableRef) -> Option<Arc<TableParts>> {
         let key = (table.pack, table.offset);
-        let at_hand = self.recent().iter().find(|(recent, _)| *recent == key).map(|(_, parts)| parts.clone());
-        if let Some(parts) = at_hand.filter(|parts| parts.footer.class == class) {
+        let recent = self.recent();
+        // The same place under another footer is another claim about it.
+        let same = |parts: &&Arc<TableParts>| parts.footer_hash == table.footer_hash;
+        recent.iter().find(|(recent, _)| *recent == key).map(|(_, parts)| parts).filter(same).cloned()
+    }
+
+    fn open_any(&self, table: &TableRef) -> Result<Arc<TableParts>, Error> {
+        if let Some(parts) = self.at_hand(table) {
             return Ok(parts);
         }
-        let parts = Arc::new(self.fetch_table(class, table)?);
+        let key = (table.pack, table.offset);
+        let parts = Arc::new(self.fetch_table(table)?);
         if parts.whole.is_some() {
             let mut recent = self.recent();
             recent.push_front((key, parts.clone()));
@@ -135,7 +163,7 @@ impl TableSource {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fetch_table(&self, class: Class, table: &TableRef) -> Result<TableParts, Error> {
+    fn fetch_table(&self, table: &TableRef) -> Result<TableParts, Error> {
         let opener = self.opener(table.pack)?;
         let end = table.offset + table.bytes;
         let (start, fetched) = if table.bytes <= self.window_bytes {
@@ -146,22 +174,25 @@ impl TableSource {
         };
         let sealed_footer = slice(&fetched, start, &table.footer, &opener)?;
         let footer = self.open_footer(&opener, table, &sealed_footer)?;
-        if footer.class != class {
-            return Err(Error::damaged(opener.name(), "a table has rows of another class than the restore point says"));
-        }
         let position =
             footer.position(footer.blocks.len()).ok_or_else(|| Error::Bug("a footer without an index".into()))?;
         let sealed_index = match position.offset >= start {
             true => slice(&fetched, start, &position, &opener)?,
             false => self.fetch(table.pack, position.range())?,
         };
-        let index = TableIndex::decode(class, &opener.open(position.label, &sealed_index)?)
+        let index = TableIndex::decode(footer.class, &opener.open(position.label, &sealed_index)?)
             .map_err(Error::decode(opener.name()))?;
         if index.blocks.len() != footer.blocks.len() || index.rows() != table.rows {
             return Err(Error::damaged(opener.name(), "a table's index, footer and restore point disagree"));
         }
         let packs = footer.packs.iter().map(|used| used.pack).collect();
-        Ok(TableParts { footer, index, packs, whole: (start == table.offset).then_some((start, fetched)) })
+        Ok(TableParts {
+            footer,
+            footer_hash: table.footer_hash,
+            index,
+            packs,
+            whole: (start == table.offset).then_some((start, fetched)),
+        })
     }
 }
 
