@@ -49,17 +49,22 @@ impl Compressor {
         if plaintext.len() < COMPRESSIBLE_BYTES_MIN {
             return Ok(stored());
         }
-        let bytes = self.compressor.compress(plaintext).map_err(|error| Error::Bug(format!("zstd failed to compress: {error}")))?;
+        let bytes = self
+            .compressor
+            .compress(plaintext)
+            .map_err(|error| Error::Bug(format!("zstd failed to compress: {error}")))?;
         if bytes.len() > plaintext.len() - plaintext.len() / SAVING_MIN_DIVISOR {
             return Ok(stored());
         }
         self.check.clear();
         self.check.reserve(plaintext.len());
-        self.decompressor
-            .decompress_to_buffer(&bytes, &mut self.check)
-            .map_err(|error| Error::Bug(format!("zstd cannot decode what it wrote ({error}): suspect this machine's memory")))?;
+        self.decompressor.decompress_to_buffer(&bytes, &mut self.check).map_err(|error| {
+            Error::Bug(format!("zstd cannot decode what it wrote ({error}): suspect this machine's memory"))
+        })?;
         if self.check != plaintext {
-            return Err(Error::Bug("decoding gave other bytes than were compressed: suspect this machine's memory".into()));
+            return Err(Error::Bug(
+                "decoding gave other bytes than were compressed: suspect this machine's memory".into(),
+            ));
         }
         Ok(Compressed { codec: Codec::Zstd, plaintext_bytes, bytes })
     }

@@ -48,7 +48,9 @@ pub enum KeyClass {
 
 impl KeyClass {
     fn from_byte(byte: u8) -> Option<KeyClass> {
-        [KeyClass::Wrapping, KeyClass::Structure, KeyClass::Metadata, KeyClass::Data].into_iter().find(|class| *class as u8 == byte)
+        [KeyClass::Wrapping, KeyClass::Structure, KeyClass::Metadata, KeyClass::Data]
+            .into_iter()
+            .find(|class| *class as u8 == byte)
     }
 
     /// Its name, for messages.
@@ -117,10 +119,15 @@ impl BlobKind {
     pub fn class(self) -> KeyClass {
         match self {
             BlobKind::Data => KeyClass::Data,
-            BlobKind::TableBlock | BlobKind::TableIndex | BlobKind::Segments | BlobKind::Description | BlobKind::Runs | BlobKind::Record => {
-                KeyClass::Metadata
+            BlobKind::TableBlock
+            | BlobKind::TableIndex
+            | BlobKind::Segments
+            | BlobKind::Description
+            | BlobKind::Runs
+            | BlobKind::Record => KeyClass::Metadata,
+            BlobKind::TableFooter | BlobKind::Directory | BlobKind::Reference | BlobKind::Session => {
+                KeyClass::Structure
             }
-            BlobKind::TableFooter | BlobKind::Directory | BlobKind::Reference | BlobKind::Session => KeyClass::Structure,
             BlobKind::DomainKey => KeyClass::Wrapping,
         }
     }
@@ -133,7 +140,11 @@ impl BlobKind {
             BlobKind::Data | BlobKind::Session => MIB,
             BlobKind::TableBlock => 256 * KIB,
             BlobKind::TableIndex => 4 * MIB,
-            BlobKind::TableFooter | BlobKind::Segments | BlobKind::Directory | BlobKind::Description | BlobKind::Record => 16 * MIB,
+            BlobKind::TableFooter
+            | BlobKind::Segments
+            | BlobKind::Directory
+            | BlobKind::Description
+            | BlobKind::Record => 16 * MIB,
             BlobKind::Reference | BlobKind::Runs => 64 * MIB,
             BlobKind::DomainKey => 64 * KIB,
         }
@@ -245,7 +256,9 @@ fn object_key(key: &ClassKey, salt: &[u8; 32], repository: RepositoryId) -> (Zer
 }
 
 fn aead(secret: &[u8; 32]) -> Result<LessSafeKey, Error> {
-    UnboundKey::new(&AES_256_GCM, secret).map(LessSafeKey::new).map_err(|_| Error::Bug("AES-256-GCM refused a 32-byte key".into()))
+    UnboundKey::new(&AES_256_GCM, secret)
+        .map(LessSafeKey::new)
+        .map_err(|_| Error::Bug("AES-256-GCM refused a 32-byte key".into()))
 }
 
 /// Seals the blobs of one new object. Blobs are numbered as they come, so that a nonce cannot recur; it is neither `Clone` nor reusable.
@@ -282,13 +295,17 @@ impl Sealer {
     }
 
     /// Seals one blob onto the end of `out`; returns its label and its sealed length.
-    pub fn seal(&mut self, kind: BlobKind, content: &crate::compress::Compressed, out: &mut Vec<u8>) -> Result<(BlobLabel, u32), Error> {
-        let label = BlobLabel { kind, codec: content.codec, number: self.next, plaintext_bytes: content.plaintext_bytes };
-        let (_, key) = self
-            .keys
-            .iter()
-            .find(|(class, _)| *class == kind.class())
-            .ok_or_else(|| Error::Bug(format!("an object without {} key was given a {kind:?} blob", kind.class().name())))?;
+    pub fn seal(
+        &mut self,
+        kind: BlobKind,
+        content: &crate::compress::Compressed,
+        out: &mut Vec<u8>,
+    ) -> Result<(BlobLabel, u32), Error> {
+        let label =
+            BlobLabel { kind, codec: content.codec, number: self.next, plaintext_bytes: content.plaintext_bytes };
+        let (_, key) = self.keys.iter().find(|(class, _)| *class == kind.class()).ok_or_else(|| {
+            Error::Bug(format!("an object without {} key was given a {kind:?} blob", kind.class().name()))
+        })?;
         self.next = self.next.checked_add(1).ok_or_else(|| Error::Bug("2^32 blobs in one object".into()))?;
         let start = out.len();
         out.extend_from_slice(&content.bytes);
@@ -336,7 +353,8 @@ impl Opener {
     pub fn without_header(object: Binding<'_>, salt: &[u8; 32], id: KeyId, ring: &KeyRing) -> Result<Opener, Error> {
         let mut slots = Vec::new();
         for class in [KeyClass::Structure, KeyClass::Metadata, KeyClass::Data] {
-            let opened = ring.find(class, id).map(|key| aead(&object_key(key, salt, object.repository).0)).transpose()?;
+            let opened =
+                ring.find(class, id).map(|key| aead(&object_key(key, salt, object.repository).0)).transpose()?;
             slots.push((class, id, opened));
         }
         Ok(Opener { name: object.name.to_owned(), context: object.context(), slots, header_bytes: 0 })
@@ -355,12 +373,17 @@ impl Opener {
     /// Opens one sealed blob: authenticates, decompresses to exactly the labelled length.
     pub fn open(&self, label: BlobLabel, sealed: &[u8]) -> Result<Vec<u8>, Error> {
         if label.plaintext_bytes as usize > label.kind.plaintext_bytes_max() {
-            return Err(Error::damaged(&self.name, format!("blob {} claims more than a {:?} blob may have", label.number, label.kind)));
+            return Err(Error::damaged(
+                &self.name,
+                format!("blob {} claims more than a {:?} blob may have", label.number, label.kind),
+            ));
         }
         let class = label.kind.class();
         let key = match self.slots.iter().find(|(slot, _, _)| *slot == class) {
             None => return Err(Error::damaged(&self.name, format!("its header names no {} key", class.name()))),
-            Some((_, id, None)) => return Err(Error::KeyNotAtHand { object: self.name.clone(), class: class.name(), key: *id }),
+            Some((_, id, None)) => {
+                return Err(Error::KeyNotAtHand { object: self.name.clone(), class: class.name(), key: *id });
+            }
             Some((_, _, Some(key))) => key,
         };
         let mut buffer = sealed.to_vec();

@@ -32,7 +32,9 @@ pub enum ObjectKind {
 
 impl ObjectKind {
     fn from_byte(byte: u8) -> Option<ObjectKind> {
-        [ObjectKind::Pack, ObjectKind::Point, ObjectKind::Session, ObjectKind::DomainKey, ObjectKind::Record].into_iter().find(|kind| *kind as u8 == byte)
+        [ObjectKind::Pack, ObjectKind::Point, ObjectKind::Session, ObjectKind::DomainKey, ObjectKind::Record]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -62,7 +64,14 @@ impl Header {
     /// Its bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
-        encoder.raw(MAGIC).u16(VERSION).u8(self.kind as u8).u8(SUITE).u8(self.slots.len() as u8).raw(&[0; 3]).raw(&self.salt);
+        encoder
+            .raw(MAGIC)
+            .u16(VERSION)
+            .u8(self.kind as u8)
+            .u8(SUITE)
+            .u8(self.slots.len() as u8)
+            .raw(&[0; 3])
+            .raw(&self.salt);
         for slot in &self.slots {
             encoder.u8(slot.class as u8).raw(&[0; 3]).raw(&slot.id.0).raw(&slot.commitment);
         }

@@ -1,6 +1,6 @@
 //! Sections: the blobs of points, sessions and domain keys, one after another (docs/format.md, section 3.3).
 
-use super::{BlobKind, BlobLabel, Codec, KeyRing, Binding, Opener, Sealer};
+use super::{Binding, BlobKind, BlobLabel, Codec, KeyRing, Opener, Sealer};
 use crate::Error;
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::compress::Compressor;
@@ -27,7 +27,13 @@ impl SectionWriter {
         let mut sealed = Vec::new();
         let (label, sealed_bytes) = self.sealer.seal(kind, &compressed, &mut sealed)?;
         let mut frame = Encoder::new();
-        frame.u8(label.kind as u8).u8(label.codec as u8).u16(0).u32(label.number).u32(label.plaintext_bytes).u32(sealed_bytes);
+        frame
+            .u8(label.kind as u8)
+            .u8(label.codec as u8)
+            .u16(0)
+            .u32(label.number)
+            .u32(label.plaintext_bytes)
+            .u32(sealed_bytes);
         self.out.extend_from_slice(&frame.finish());
         self.out.extend_from_slice(&sealed);
         Ok(())
@@ -47,14 +53,22 @@ pub struct SectionReader<'a> {
 
 impl<'a> SectionReader<'a> {
     /// Reads the header and the frames; the kinds must be exactly `kinds`.
-    pub fn new(object: Binding<'_>, bytes: &'a [u8], ring: &KeyRing, kinds: &[BlobKind]) -> Result<SectionReader<'a>, Error> {
+    pub fn new(
+        object: Binding<'_>,
+        bytes: &'a [u8],
+        ring: &KeyRing,
+        kinds: &[BlobKind],
+    ) -> Result<SectionReader<'a>, Error> {
         let opener = Opener::new(object, bytes, ring)?;
         let mut decoder = Decoder::new(&bytes[opener.header_bytes()..]);
         let mut sections = Vec::new();
         for kind in kinds {
             let section = decode_frame(&mut decoder, sections.len() as u32).map_err(Error::decode(object.name))?;
             if section.0.kind != *kind {
-                return Err(Error::damaged(object.name, format!("a {kind:?} section should be where a {:?} section is", section.0.kind)));
+                return Err(Error::damaged(
+                    object.name,
+                    format!("a {kind:?} section should be where a {:?} section is", section.0.kind),
+                ));
             }
             sections.push(section);
         }
@@ -64,8 +78,10 @@ impl<'a> SectionReader<'a> {
 
     /// Opens the section at `index`.
     pub fn open(&self, index: usize) -> Result<Vec<u8>, Error> {
-        let (label, sealed) =
-            self.sections.get(index).ok_or_else(|| Error::Bug(format!("section {index} of {} was not declared", self.opener.name())))?;
+        let (label, sealed) = self
+            .sections
+            .get(index)
+            .ok_or_else(|| Error::Bug(format!("section {index} of {} was not declared", self.opener.name())))?;
         self.opener.open(*label, sealed)
     }
 }

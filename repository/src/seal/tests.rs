@@ -4,7 +4,10 @@ use super::*;
 use crate::compress::Compressor;
 
 fn keys() -> [ClassKey; 2] {
-    [ClassKey::new(KeyClass::Structure, KeyId([1; 16]), [2; 32]), ClassKey::new(KeyClass::Metadata, KeyId([1; 16]), [3; 32])]
+    [
+        ClassKey::new(KeyClass::Structure, KeyId([1; 16]), [2; 32]),
+        ClassKey::new(KeyClass::Metadata, KeyId([1; 16]), [3; 32]),
+    ]
 }
 
 fn ring(keys: &[ClassKey]) -> KeyRing {
@@ -13,7 +16,8 @@ fn ring(keys: &[ClassKey]) -> KeyRing {
     ring
 }
 
-const NAME: Binding<'static> = Binding { repository: RepositoryId([9; 32]), kind: ObjectKind::Point, name: "d/x/points/y/z.point" };
+const NAME: Binding<'static> =
+    Binding { repository: RepositoryId([9; 32]), kind: ObjectKind::Point, name: "d/x/points/y/z.point" };
 
 fn object(plaintext: &[u8]) -> Vec<u8> {
     let [structure, metadata] = keys();
@@ -34,7 +38,10 @@ fn an_object_opens_under_its_own_name_only() {
     let bytes = object(b"hello");
     let ring = ring(&keys());
     assert_eq!(open(NAME, &bytes, &ring).unwrap(), b"hello");
-    assert!(matches!(open(Binding { name: "d/x/points/y/other.point", ..NAME }, &bytes, &ring), Err(Error::Damaged { .. })));
+    assert!(matches!(
+        open(Binding { name: "d/x/points/y/other.point", ..NAME }, &bytes, &ring),
+        Err(Error::Damaged { .. })
+    ));
     let elsewhere = Binding { repository: RepositoryId([8; 32]), ..NAME };
     assert!(matches!(open(elsewhere, &bytes, &ring), Err(Error::WrongKey { .. })));
 }
@@ -70,6 +77,7 @@ fn blobs_of_one_object_never_share_a_number() {
     let mut sealer = Sealer::new(NAME, &[&structure, &metadata], [5; 32]).unwrap();
     let content = Compressor::new(1).unwrap().compress(b"x").unwrap();
     let mut out = Vec::new();
-    let numbers: Vec<u32> = (0..3).map(|_| sealer.seal(BlobKind::Reference, &content, &mut out).unwrap().0.number).collect();
+    let numbers: Vec<u32> =
+        (0..3).map(|_| sealer.seal(BlobKind::Reference, &content, &mut out).unwrap().0.number).collect();
     assert_eq!(numbers, [0, 1, 2]);
 }

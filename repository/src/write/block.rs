@@ -97,8 +97,10 @@ impl BlockChange {
     /// Adds a page to the extent before it, or begins a new one.
     fn place(&mut self, page: u16, start: usize, length: usize, hash: Option<Hash>) {
         let payload = self.payload_bytes();
-        let adjoins =
-            self.extents.last().is_some_and(|last| last.end_page() == page && (last.length as usize).is_multiple_of(PAGE_BYTES));
+        let adjoins = self
+            .extents
+            .last()
+            .is_some_and(|last| last.end_page() == page && (last.length as usize).is_multiple_of(PAGE_BYTES));
         let source = hash.map(|_| Location { pack: PENDING, blob: 0, offset: payload as u32 });
         match self.extents.last_mut() {
             Some(last) if adjoins && last.source.is_some() == source.is_some() => last.length += length as u32,
