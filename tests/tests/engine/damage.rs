@@ -77,9 +77,10 @@ fn prepared(seed: u64) -> (World, Vec<(PointId, Tree)>) {
     let shape = Shape::tiny();
     let world = World::new(seed, GeneratedSource::new(seed, &shape));
     let (mut dice, mut states) = (Dice::new(seed), Vec::new());
-    for _ in 0..3 {
+    for state in 0..3 {
         world.source.with(|tree| {
-            let inode = tree.file("always/large").expect("a file");
+            // A name of its own: the operations may have put anything under an earlier one.
+            let inode = tree.file(&format!("large {state}")).expect("a file");
             let first = dice.below(1000);
             tree.edit(inode, |content| {
                 (first % 50..60).for_each(|page| content.make_page(page, 3 * (first + page + 1)))
