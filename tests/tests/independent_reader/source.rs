@@ -151,14 +151,17 @@ impl Source {
         sparse.write_all_at(&bytes, at).expect("the sparse file is written");
     }
 
+    /// Cuts content off in the middle of a page, and grows over the place with zeros: what was cut must not come back.
     fn resize(&mut self, step: u64) {
         let path = self.at("grows and shrinks");
-        let bytes = self.bytes(300_001);
-        match step % 4 {
-            0 => set_length(&path, 1_500_000 + step),
-            1 => append(&path, &bytes),
-            2 => set_length(&path, 5000),
-            _ => set_length(&path, 2_700_000),
+        let bytes = self.bytes(1_200_001);
+        match step {
+            2 => set_length(&path, 700_003),
+            3 => set_length(&path, 2_900_000),
+            // So small that it moves inline; the next step makes it large again, but shorter than it was.
+            6 | 12 => set_length(&path, 5000),
+            8 => set_length(&path, 1_000_001),
+            _ => append(&path, &bytes),
         }
     }
 
