@@ -246,19 +246,23 @@ fn attempt(
         seconds: (domain.now() - started).total(jiff::Unit::Second).unwrap_or(0.0),
         requests: requests_since(domain, requests_before),
     };
-    // All threads listen to `stopped`; dropping `stop` ends them, also when the run fails.
-    let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
-    std::thread::scope(|scope| {
-        let _stop = stop;
+    // Dropping a `stop` ends its threads, also when the run fails. Lanes outlive workers: a worker may be handing over a pack.
+    let (stop_lanes, lanes_stopped) = crossbeam_channel::bounded::<()>(0);
+    let (stop_workers, workers_stopped) = crossbeam_channel::bounded::<()>(0);
+    std::thread::scope(|lanes| {
+        let _stop_lanes = stop_lanes;
         for _ in 0..LANES {
-            scope.spawn(|| packer.run_lane(&lane, &stopped));
+            lanes.spawn(|| packer.run_lane(&lane, &lanes_stopped));
         }
-        for _ in 0..options.workers.max(1) {
-            let mut worker = Worker::new(&pipeline)?;
-            let (work, stopped) = (&work, &stopped);
-            scope.spawn(move || worker.run(work, stopped));
-        }
-        run(source, options, (started, &cost), (&pipeline, parent.as_ref(), &mut recorder))
+        std::thread::scope(|workers| {
+            let _stop_workers = stop_workers;
+            for _ in 0..options.workers.max(1) {
+                let mut worker = Worker::new(&pipeline)?;
+                let (work, stopped) = (&work, &workers_stopped);
+                workers.spawn(move || worker.run(work, stopped));
+            }
+            run(source, options, (started, &cost), (&pipeline, parent.as_ref(), &mut recorder))
+        })
     })
 }
 

@@ -114,7 +114,11 @@ impl Header {
                 return Err(DecodeError::Value("key class order"));
             }
             decoder.zeros(3)?;
-            slots.push(Slot { class, id: KeyId(decoder.array()?), commitment: decoder.array()? });
+            let slot = Slot { class, id: KeyId(decoder.array()?), commitment: decoder.array()? };
+            if slots.last().is_some_and(|last| last.id != slot.id) {
+                return Err(DecodeError::Value("key id"));
+            }
+            slots.push(slot);
         }
         Ok(Header { kind, salt, slots })
     }
