@@ -241,6 +241,7 @@ fn attempt(
             checkpoint_bytes: options.checkpoint_bytes,
             window_bytes: shares.window_bytes,
         },
+        cancel: &options.cancel,
     });
     let cost = || Cost {
         seconds: (domain.now() - started).total(jiff::Unit::Second).unwrap_or(0.0),

@@ -109,6 +109,7 @@ fn install(workspace: &Workspace, all: bool) -> Result<Outcome> {
     let mut note = |result: Result<()>| missing.extend(result.err().map(|error| format!("{error:#}")));
     note(tools::ensure_debian(&[tools::Need::Test]));
     note(tools::ensure(workspace, &tools::VERSITYGW).map(drop));
+    note(tools::ensure(workspace, &tools::READER_PYTHON).map(drop));
     if all {
         tools::further_stores().iter().for_each(|tool| note(tools::ensure(workspace, tool).map(drop)));
     }

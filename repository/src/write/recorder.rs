@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Error;
 use crate::domain::Domain;
@@ -40,6 +41,7 @@ pub(super) struct Parts<'a> {
     pub(super) consistency: Consistency,
     pub(super) writer: String,
     pub(super) limits: Limits,
+    pub(super) cancel: &'a AtomicBool,
 }
 
 /// When to write.
@@ -303,6 +305,10 @@ impl<'a> Recorder<'a> {
 
     fn commit(&mut self, next_node: u64, report: Report, checkpoint: bool) -> Result<PointId, Error> {
         self.parts.packer.finish()?;
+        // The last moment: after this the restore point exists.
+        if self.parts.cancel.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
         self.runs.tree.next_node = next_node;
         let needed = self.needed_packs()?;
         self.table_packs.extend(self.parts.packer.table_packs().into_iter().map(|pack| (pack.pack, pack)));
