@@ -31,13 +31,13 @@ fn merged(class: Class, runs: &[Rows], mode: Mode) -> Merged<VecRun> {
 #[derive(Debug, PartialEq)]
 enum Seen {
     Pages(Vec<Place>),
-    Row(Value),
+    Row(Box<Value>),
 }
 
 fn seen(rows: Vec<Row>) -> Vec<(Vec<u8>, Seen)> {
     let view = |value| match value {
         Value::Block(extents) => Seen::Pages((0..BLOCK_PAGES as u16).map(|page| place_of(&extents, page)).collect()),
-        other => Seen::Row(other),
+        other => Seen::Row(Box::new(other)),
     };
     rows.into_iter().map(|row| (row.key, view(row.value))).collect()
 }
