@@ -166,6 +166,21 @@ impl Context {
         let upkeep = repository.manifest.upkeep_public;
         Ok(Domain::new(store, access, upkeep, self.random.clone(), self.clock.clone()))
     }
+
+    /// The domain, for looking at what a backup would do. If nobody has used it yet, it is made in memory.
+    pub(crate) fn domain_to_preview(&self) -> Result<Domain, Failure> {
+        let Opened { store, repository, .. } = self.open()?;
+        repository.features.check(NeededBy::Write)?;
+        let access = match repository.domain(&store, &self.settings.domain) {
+            Err(error) if error.class() == model::ErrorClass::Missing => {
+                let nowhere = (self.open_store)("memory:", OpenMode::Create)?;
+                self.with_random(|random| repository.domain_or_new(&nowhere, &self.settings.domain, random))?
+            }
+            access => access?,
+        };
+        let upkeep = repository.manifest.upkeep_public;
+        Ok(Domain::new(store, access, upkeep, self.random.clone(), self.clock.clone()))
+    }
 }
 
 /// The recipients of identities or of a passphrase: whoever opens with them now shall open what is wrapped next.

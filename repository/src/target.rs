@@ -87,6 +87,8 @@ pub trait Target: Send + Sync {
     fn names(&self, path: &[&[u8]]) -> Result<crate::source::Names, TargetError>;
     /// Removes an entry, a directory with everything below it.
     fn remove(&self, path: &[&[u8]]) -> Result<(), TargetError>;
+    /// Makes sure that everything is on the disk: called once, when everything else was done.
+    fn sync(&self) -> Result<(), TargetError>;
 }
 
 /// One regular file (or device) being restored.

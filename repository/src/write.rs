@@ -35,7 +35,7 @@ use crate::store;
 
 use dedup::Dedup;
 use journal::{Journal, Resumable};
-use packer::Packer;
+use packer::{Destination, Packer};
 use parent::Parent;
 use pipeline::{Pipeline, Worker};
 use recorder::{Limits, Recorder, Report};
@@ -101,6 +101,13 @@ impl BackupOptions {
     }
 }
 
+impl BackupOptions {
+    /// Who writes, for people.
+    fn writer(&self) -> String {
+        format!("{} (pid {})", self.host, std::process::id())
+    }
+}
+
 /// How far a run is; read it from another thread.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -129,11 +136,52 @@ pub struct BackupReport {
     pub statistics: Statistics,
 }
 
+/// What a backup would do.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// The restore point that it would continue.
+    pub parent: Option<SessionId>,
+    /// Whether everything could be captured.
+    pub outcome: Outcome,
+    /// How many things could not.
+    pub missed: u64,
+    /// The first of them.
+    pub not_captured: Vec<NotCaptured>,
+    /// What it would cost; stored bytes without the merges of older metadata that may be due, requests those of looking.
+    pub statistics: Statistics,
+}
+
 /// What a run has cost so far, apart from what the tally counts.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cost {
     seconds: f64,
     requests: Requests,
+}
+
+/// What a run has cost since it was started.
+struct Clock<'a> {
+    domain: &'a Domain,
+    started: jiff::Timestamp,
+    requests_before: store::Requests,
+}
+
+impl Clock<'_> {
+    fn start(domain: &Domain) -> Clock<'_> {
+        Clock { domain, started: domain.now(), requests_before: domain.store().requests() }
+    }
+
+    fn cost(&self) -> Cost {
+        let store::Requests { put, get, list, delete, .. } = self.domain.store().requests().since(self.requests_before);
+        Cost {
+            seconds: (self.domain.now() - self.started).total(jiff::Unit::Second).unwrap_or(0.0),
+            requests: Requests { put, get, list, delete },
+        }
+    }
+
+    fn add_to(&self, statistics: Statistics) -> Statistics {
+        let Cost { seconds, requests } = self.cost();
+        Statistics { seconds, requests, ..statistics }
+    }
 }
 
 /// How the memory budget is shared out.
@@ -184,24 +232,61 @@ enum ContinueFrom {
     Nothing,
 }
 
+/// Does everything that a backup does, except that nothing is stored, announced or remembered.
+pub fn preview(domain: &Domain, source: &dyn Source, options: &BackupOptions) -> Result<Preview, Error> {
+    let clock = Clock::start(domain);
+    let parent = parent_to_look_at(domain, options)?;
+    let begun = Begun { session: None, resumed: None, parent, destination: Destination::Nowhere };
+    let Finished { tally, parent, statistics, .. } = drive(domain, source, options, begun, &clock)?;
+    Ok(Preview {
+        parent,
+        outcome: tally.outcome(),
+        missed: tally.missed,
+        not_captured: tally.listed,
+        statistics: clock.add_to(statistics),
+    })
+}
+
 fn attempt(
     domain: &Domain,
     source: &dyn Source,
     options: &BackupOptions,
     from: ContinueFrom,
 ) -> Result<BackupReport, Error> {
+    let clock = Clock::start(domain);
+    let begun = begin(domain, options, from)?;
+    let Finished { tally, parent, statistics, point } = drive(domain, source, options, begun, &clock)?;
+    Ok(BackupReport {
+        point: point.ok_or_else(|| Error::Bug("a backup ended without a restore point".into()))?,
+        parent,
+        outcome: tally.outcome(),
+        missed: tally.missed,
+        not_captured: tally.listed,
+        statistics: clock.add_to(statistics),
+    })
+}
+
+/// What came out of a run.
+struct Finished {
+    tally: Tally,
+    parent: Option<SessionId>,
+    statistics: Statistics,
+    point: Option<PointId>,
+}
+
+/// Starts the stages and sweeps the source.
+fn drive(
+    domain: &Domain,
+    source: &dyn Source,
+    options: &BackupOptions,
+    begun: Begun,
+    clock: &Clock<'_>,
+) -> Result<Finished, Error> {
+    let Begun { session, resumed, parent, destination } = begun;
     let shares = Shares::of(options.memory_budget_bytes)?;
-    let (started, requests_before) = (domain.now(), domain.store().requests());
     let described = source.describe();
-    let volume = domain.volume_id(&options.volume);
-    let writer = format!("{} (pid {})", options.host, std::process::id());
-    let (journal, left) = open_journal(domain, volume, options);
-    let Begun { session, resumed, parent } = begin(domain, (volume, &writer), left, from, shares.window_bytes)?;
-    if let Some(journal) = &journal {
-        let begun = journal.begin(session.id(), session.announcement(), resumed.as_ref());
-        begun.map_err(|source| Error::Invalid(format!("the journal cannot be written: {source}")))?;
-    }
-    let (packer, lane) = Packer::new(domain, session.id(), shares.pack_bytes_target, journal)?;
+    let id = session.as_ref().map_or_else(|| domain.new_session(), |session| Ok(session.id()))?;
+    let (packer, lane) = Packer::new(domain, id, shares.pack_bytes_target, destination)?;
     let rows = Rows::default();
     let dedup = Dedup::new(shares.dedup_bytes_max);
     if let Some(resumed) = &resumed {
@@ -222,12 +307,13 @@ fn attempt(
         SourceKind::File => VolumeKind::File,
         SourceKind::Block => VolumeKind::Block,
     };
+    let checkpoint_bytes = session.is_some().then_some(options.checkpoint_bytes);
     let mut recorder = Recorder::new(recorder::Parts {
         domain,
         packer: &packer,
         rows: &rows,
         parent: parent.as_ref(),
-        session: Some(session),
+        session,
         identity: VolumeIdentity {
             name: options.volume.clone(),
             kind,
@@ -235,18 +321,10 @@ fn attempt(
             host: options.host.clone(),
         },
         consistency: described.consistency,
-        writer,
-        limits: Limits {
-            row_bytes_max: shares.row_bytes_max,
-            checkpoint_bytes: options.checkpoint_bytes,
-            window_bytes: shares.window_bytes,
-        },
+        writer: options.writer(),
+        limits: Limits { row_bytes_max: shares.row_bytes_max, checkpoint_bytes, window_bytes: shares.window_bytes },
         cancel: &options.cancel,
     });
-    let cost = || Cost {
-        seconds: (domain.now() - started).total(jiff::Unit::Second).unwrap_or(0.0),
-        requests: requests_since(domain, requests_before),
-    };
     // Dropping a `stop` ends its threads, also when the run fails. Lanes outlive workers: a worker may be handing over a pack.
     let (stop_lanes, lanes_stopped) = crossbeam_channel::bounded::<()>(0);
     let (stop_workers, workers_stopped) = crossbeam_channel::bounded::<()>(0);
@@ -262,7 +340,7 @@ fn attempt(
                 let (work, stopped) = (&work, &workers_stopped);
                 workers.spawn(move || worker.run(work, stopped));
             }
-            run(source, options, (started, &cost), (&pipeline, parent.as_ref(), &mut recorder))
+            run(source, options, clock, (&pipeline, parent.as_ref(), &mut recorder))
         })
     })
 }
@@ -270,16 +348,16 @@ fn attempt(
 fn run(
     source: &dyn Source,
     options: &BackupOptions,
-    time: (jiff::Timestamp, &dyn Fn() -> Cost),
+    clock: &Clock<'_>,
     parts: (&Pipeline<'_>, Option<&Parent>, &mut Recorder<'_>),
-) -> Result<BackupReport, Error> {
-    let ((started, cost), (pipeline, parent, recorder)) = (time, parts);
+) -> Result<Finished, Error> {
+    let (pipeline, parent, recorder) = parts;
     let mut sweep = Sweep::new(sweep::Parts {
         source,
         pipeline,
         parent,
         recorder,
-        started: Time { seconds: started.as_second(), nanoseconds: 0 },
+        started: Time { seconds: clock.started.as_second(), nanoseconds: 0 },
         cancel: &options.cancel,
         progress: &options.progress,
     });
@@ -287,20 +365,18 @@ fn run(
     let tally = sweep.into_tally();
     // Everything is in blobs only now, and only now the counters are final.
     pipeline.drain()?;
-    let report = report_of(&tally, pipeline, &cost());
-    let (point, statistics) = recorder.finish(pipeline, next_node, report)?;
+    let report = report_of(&tally, pipeline, &clock.cost());
+    let (point, statistics) = match recorder.is_dry() {
+        true => (None, recorder.finish_dry(report.statistics)?),
+        false => {
+            let (point, statistics) = recorder.finish(pipeline, next_node, report)?;
+            (Some(point), statistics)
+        }
+    };
     if let Some(Err(error)) = pipeline.packer.journal().map(Journal::finish) {
         tracing::warn!(%error, "the journal of a finished backup could not be removed");
     }
-    let Cost { seconds, requests } = cost();
-    Ok(BackupReport {
-        point,
-        parent: parent.map(|parent| parent.id().session),
-        outcome: tally.outcome(),
-        missed: tally.missed,
-        not_captured: tally.listed,
-        statistics: Statistics { seconds, requests, ..statistics },
-    })
+    Ok(Finished { tally, parent: parent.map(|parent| parent.id().session), statistics, point })
 }
 
 fn report_of(tally: &Tally, pipeline: &Pipeline<'_>, cost: &Cost) -> Report {
@@ -337,6 +413,41 @@ fn open_journal(domain: &Domain, volume: VolumeId, options: &BackupOptions) -> (
 
 /// How a run begins.
 struct Begun {
+    /// `None`: nothing is announced, so nothing will be committed.
+    session: Option<Session>,
+    resumed: Option<Resumable>,
+    parent: Option<Parent>,
+    destination: Destination,
+}
+
+fn begin(domain: &Domain, options: &BackupOptions, from: ContinueFrom) -> Result<Begun, Error> {
+    let window_bytes = Shares::of(options.memory_budget_bytes)?.window_bytes;
+    let volume = domain.volume_id(&options.volume);
+    let (journal, left) = open_journal(domain, volume, options);
+    let Continued { session, resumed, parent } =
+        continue_from(domain, (volume, &options.writer()), left, from, window_bytes)?;
+    if let Some(journal) = &journal {
+        let begun = journal.begin(session.id(), session.announcement(), resumed.as_ref());
+        begun.map_err(|source| Error::Invalid(format!("the journal cannot be written: {source}")))?;
+    }
+    Ok(Begun { session: Some(session), resumed, parent, destination: Destination::Store(journal) })
+}
+
+/// The newest restore point that can be read, not pinned: for looking only.
+fn parent_to_look_at(domain: &Domain, options: &BackupOptions) -> Result<Option<Parent>, Error> {
+    let window_bytes = Shares::of(options.memory_budget_bytes)?.window_bytes;
+    let mut candidates = Session::candidates(domain, domain.volume_id(&options.volume))?;
+    candidates.sort_by_key(|point| std::cmp::Reverse(point.session));
+    for candidate in candidates.into_iter().take(CANDIDATES_MAX) {
+        if let Some(parent) = open_parent(domain, candidate, window_bytes)? {
+            return Ok(Some(parent));
+        }
+    }
+    Ok(None)
+}
+
+/// The session of a run, and what it builds on.
+struct Continued {
     session: Session,
     resumed: Option<Resumable>,
     parent: Option<Parent>,
@@ -344,39 +455,44 @@ struct Begun {
 
 /// The session of a killed run if it still counts, else a new one that pins the newest restore point that it may continue. A candidate that was ended meanwhile, or
 /// whose point cannot be read, costs one announcement.
-fn begin(
+fn continue_from(
     domain: &Domain,
     run: (VolumeId, &str),
     left: Option<Resumable>,
     from: ContinueFrom,
     window_bytes: u64,
-) -> Result<Begun, Error> {
+) -> Result<Continued, Error> {
     let (volume, writer) = run;
     if from == ContinueFrom::Nothing {
-        return Ok(Begun { session: Session::open(domain, volume, Vec::new(), writer)?, resumed: None, parent: None });
+        let session = Session::open(domain, volume, Vec::new(), writer)?;
+        return Ok(Continued { session, resumed: None, parent: None });
     }
     if let Some(left) = left.filter(|left| left.announcement.volume == volume)
         && let Some(session) = Session::resume(domain, left.session, &left.announcement)?
     {
         tracing::info!(session = %left.session, packs = left.next_seq, "going on with the run that was interrupted");
-        let parent = open_parent(domain, &session, window_bytes)?;
-        return Ok(Begun { session, resumed: Some(left), parent });
+        let parent = open_pinned(domain, &session, window_bytes)?;
+        return Ok(Continued { session, resumed: Some(left), parent });
     }
     let mut candidates = Session::candidates(domain, volume)?;
     candidates.sort_by_key(|point| std::cmp::Reverse(point.session));
     for candidate in candidates.into_iter().take(CANDIDATES_MAX) {
         let session = Session::open(domain, volume, vec![candidate], writer)?;
-        if let Some(parent) = open_parent(domain, &session, window_bytes)? {
-            return Ok(Begun { session, resumed: None, parent: Some(parent) });
+        if let Some(parent) = open_pinned(domain, &session, window_bytes)? {
+            return Ok(Continued { session, resumed: None, parent: Some(parent) });
         }
     }
-    Ok(Begun { session: Session::open(domain, volume, Vec::new(), writer)?, resumed: None, parent: None })
+    Ok(Continued { session: Session::open(domain, volume, Vec::new(), writer)?, resumed: None, parent: None })
 }
 
 /// The pinned point, if it is still valid and can be read.
-fn open_parent(domain: &Domain, session: &Session, window_bytes: u64) -> Result<Option<Parent>, Error> {
-    let Some(pin) = session.pins().first() else { return Ok(None) };
-    match Parent::open(domain, *pin, window_bytes) {
+fn open_pinned(domain: &Domain, session: &Session, window_bytes: u64) -> Result<Option<Parent>, Error> {
+    session.pins().first().map_or(Ok(None), |pin| open_parent(domain, *pin, window_bytes))
+}
+
+/// A point, if it can be read.
+fn open_parent(domain: &Domain, point: PointId, window_bytes: u64) -> Result<Option<Parent>, Error> {
+    match Parent::open(domain, point, window_bytes) {
         Ok(parent) => Ok(Some(parent)),
         Err(error) if matches!(error.class(), model::ErrorClass::Corrupt | model::ErrorClass::Missing) => {
             tracing::warn!(%error, "a restore point cannot be continued");
@@ -384,9 +500,4 @@ fn open_parent(domain: &Domain, session: &Session, window_bytes: u64) -> Result<
         }
         Err(error) => Err(error),
     }
-}
-
-fn requests_since(domain: &Domain, before: store::Requests) -> Requests {
-    let store::Requests { put, get, list, delete, .. } = domain.store().requests().since(before);
-    Requests { put, get, list, delete }
 }

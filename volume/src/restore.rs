@@ -91,7 +91,8 @@ impl DirectoryTarget {
         DirectoryTarget::open(path)
     }
 
-    fn open_as_it_is(path: &Path) -> Result<DirectoryTarget, OpenError> {
+    /// Opens an existing directory and leaves everything in it as it is: to look, or because another restore may be writing beside this one.
+    pub fn open_as_it_is(path: &Path) -> Result<DirectoryTarget, OpenError> {
         let failed = |errno| OpenError::from_errno(path, errno);
         let root = open::operator_path(path, OFlag::O_DIRECTORY).map_err(failed)?;
         require_openat2(&root, path)?;
@@ -103,12 +104,6 @@ impl DirectoryTarget {
             descriptors: Descriptors::open().map_err(|_| OpenError::Unsupported { what: "/proc" })?,
             names: TemporaryNames::new().map_err(failed)?,
         })
-    }
-
-    /// Writes everything to the disk: once, at the end of a restore.
-    pub fn sync(&self) -> Result<(), TargetError> {
-        let synced = self.root_for_reading().and_then(syncfs);
-        synced.map_err(|errno| target_error(self.location.clone(), errno))
     }
 
     fn root_for_reading(&self) -> Result<OwnedFd, Errno> {
@@ -230,7 +225,8 @@ impl Target for DirectoryTarget {
         match found {
             Ok(raw) if self.filesystem.foreign(&raw) => Err(target_error(self.text(path), Errno::EXDEV)),
             Ok(raw) => plain_stat(&raw).map(Some).map_err(|errno| target_error(self.text(path), errno)),
-            Err(Errno::ENOENT) => Ok(None),
+            // Below what is no directory stands nothing.
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
             Err(errno) => Err(target_error(self.text(path), errno)),
         }
     }
@@ -307,5 +303,10 @@ impl Target for DirectoryTarget {
     fn remove(&self, path: &[&[u8]]) -> Result<(), TargetError> {
         let place = self.place(path)?;
         remove::remove(place.parent.as_fd(), place.name).map_err(|errno| place.error(errno))
+    }
+
+    fn sync(&self) -> Result<(), TargetError> {
+        let synced = self.root_for_reading().and_then(syncfs);
+        synced.map_err(|errno| target_error(self.location.clone(), errno))
     }
 }

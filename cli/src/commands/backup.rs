@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use repository::point::{Outcome, Statistics};
 use repository::source::Time;
 use repository::store::Location;
-use repository::write::{self, BackupOptions, BackupReport, NotCaptured, Progress};
+use repository::write::{self, BackupOptions, BackupReport, NotCaptured, Preview, Progress};
 use serde::Serialize;
 use volume::{SourceOptions, open_source};
 
@@ -39,15 +39,19 @@ pub(crate) struct Options {
     /// zstd level; by default fast for the first backup, a little better for the next
     #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-7..=19))]
     compression: Option<i32>,
+    /// Read and compare as a backup would, but store nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Serialize)]
 struct Report<'a> {
-    point: String,
+    point: Option<String>,
+    dry_run: bool,
     volume: &'a str,
     parent: Option<String>,
     outcome: Outcome,
-    not_captured: &'a [NotCaptured],
+    not_captured: Vec<NotCaptured>,
     not_captured_count: u64,
     statistics: Statistics,
 }
@@ -65,7 +69,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
     let source_options = SourceOptions { must_be_mount_root: options.require_mount, ..SourceOptions::new(time) };
     let source = open_source(&options.path, &source_options)?;
     warn_of_itself(context, &options.path)?;
-    let domain = context.domain_to_write()?;
+    let domain = if options.dry_run { context.domain_to_preview()? } else { context.domain_to_write()? };
     let progress = Arc::new(Progress::default());
     let engine = BackupOptions {
         memory_budget_bytes: context.settings.memory_budget_bytes,
@@ -75,8 +79,47 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
         progress: progress.clone(),
         ..BackupOptions::new(&volume, &context.host)
     };
-    let report = progress::shown(&context.output, || line(&progress), || write::backup(&domain, &*source, &engine))?;
-    print(context, &volume, &report)
+    let shown = progress::shown(
+        &context.output,
+        || line(&progress),
+        || match options.dry_run {
+            true => write::preview(&domain, &*source, &engine).map(|preview| Report::of_preview(&volume, preview)),
+            false => write::backup(&domain, &*source, &engine).map(|report| Report::of_backup(&volume, report)),
+        },
+    )?;
+    context.output.value(&shown, |out| text(out, &shown))?;
+    Ok(match shown.outcome {
+        Outcome::Complete => Exit::Done,
+        Outcome::Partial => Exit::Partial,
+    })
+}
+
+impl<'a> Report<'a> {
+    fn of_backup(volume: &'a str, report: BackupReport) -> Report<'a> {
+        Report {
+            point: Some(report.point.session.to_string()),
+            dry_run: false,
+            volume,
+            parent: report.parent.map(|parent| parent.to_string()),
+            outcome: report.outcome,
+            not_captured: report.not_captured,
+            not_captured_count: report.missed,
+            statistics: report.statistics,
+        }
+    }
+
+    fn of_preview(volume: &'a str, preview: Preview) -> Report<'a> {
+        Report {
+            point: None,
+            dry_run: true,
+            volume,
+            parent: preview.parent.map(|parent| parent.to_string()),
+            outcome: preview.outcome,
+            not_captured: preview.not_captured,
+            not_captured_count: preview.missed,
+            statistics: preview.statistics,
+        }
+    }
 }
 
 /// The absolute path, without what may be spelled in several ways.
@@ -115,28 +158,15 @@ fn line(progress: &Progress) -> String {
     )
 }
 
-fn print(context: &Context, volume: &str, report: &BackupReport) -> Result<Exit, Failure> {
-    let shown = Report {
-        point: report.point.session.to_string(),
-        volume,
-        parent: report.parent.map(|parent| parent.to_string()),
-        outcome: report.outcome,
-        not_captured: &report.not_captured,
-        not_captured_count: report.missed,
-        statistics: report.statistics,
-    };
-    context.output.value(&shown, |out| text(out, &shown))?;
-    Ok(match report.outcome {
-        Outcome::Complete => Exit::Done,
-        Outcome::Partial => Exit::Partial,
-    })
-}
-
 fn text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
     let statistics = &report.statistics;
     let requests = &statistics.requests;
     let after = if report.parent.is_some() { "an increment" } else { "the first one" };
-    writeln!(out, "restore point {} of {}, {after}", report.point, escape(report.volume.as_bytes()))?;
+    let volume = escape(report.volume.as_bytes());
+    match &report.point {
+        Some(point) => writeln!(out, "restore point {point} of {volume}, {after}")?,
+        None => writeln!(out, "dry run: nothing was stored; a restore point of {volume} would be {after}")?,
+    }
     writeln!(
         out,
         "  {}, {} in them: {} read, {} changed, {} of it new",

@@ -75,6 +75,7 @@ struct Statistics {
     bytes_fetched: u64,
     bytes_compared_equal: u64,
     files_skipped_equal: u64,
+    entries_removed: u64,
     seconds: f64,
     requests: Requests,
 }
@@ -103,13 +104,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
     let report = progress::shown(
         &context.output,
         || line(&progress),
-        || -> Result<RestoreReport, Failure> {
-            let report = read::restore(&domain, &view, &engine, destination.target())?;
-            if !options.dry_run {
-                destination.sync()?;
-            }
-            Ok(report)
-        },
+        || read::restore(&domain, &view, &engine, destination.target()),
     )?;
     print(context, options, (&view, &report))
 }
@@ -163,6 +158,7 @@ fn print(context: &Context, options: &Options, (view, report): (&View, &RestoreR
             bytes_fetched: report.bytes_fetched,
             bytes_compared_equal: report.bytes_compared_equal,
             files_skipped_equal: report.files_skipped_equal,
+            entries_removed: report.entries_removed,
             seconds: report.seconds,
             requests: report.requests,
         },
@@ -196,6 +192,14 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
         statistics.requests.get,
         statistics.requests.list,
     )?;
+    if statistics.entries_removed > 0 {
+        let removed = if report.dry_run { "would remove" } else { "removed" };
+        writeln!(
+            out,
+            "  {removed} {} that the restore point does not have",
+            count_text(statistics.entries_removed, "entry", "entries")
+        )?;
+    }
     if report.outcome == Outcome::Partial {
         writeln!(
             out,

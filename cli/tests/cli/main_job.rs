@@ -74,6 +74,24 @@ fn an_unchanged_tree_costs_next_to_nothing() {
 }
 
 #[test]
+fn a_dry_run_tells_the_price_and_stores_nothing() {
+    let place = Place::new();
+    tree::fill(&place.path("source"));
+    // A domain that nobody has used yet is not made either.
+    for domain in [&[][..], &["--domain", "other"]] {
+        let before = tree::describe(&place.path("repo"));
+        let dry = [&["backup", "--volume", "home", "--dry-run", "source"], domain].concat();
+        let would = place.json(&dry);
+        assert!(would["point"].is_null() && would["dry_run"] == true, "{would}");
+        assert_eq!(before, tree::describe(&place.path("repo")));
+        let did = place.json(&[&["backup", "--volume", "home", "source"], domain].concat());
+        assert_eq!(would["statistics"]["bytes_new"], did["statistics"]["bytes_new"]);
+    }
+    let text = place.run(["backup", "--volume", "home", "--dry-run", "source"]).text();
+    assert!(text.contains("nothing was stored") && text.contains("an increment"), "{text}");
+}
+
+#[test]
 fn a_volume_without_a_name_is_called_by_its_absolute_path() {
     let place = Place::new();
     place.write("source/file", b"1");

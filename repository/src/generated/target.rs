@@ -23,6 +23,8 @@ pub struct Written {
     pub files_created: u64,
     /// Files opened to be changed in place.
     pub files_opened: u64,
+    /// Times it was asked to make sure that everything is on the disk.
+    pub syncs: u64,
 }
 
 #[derive(Debug)]
@@ -300,6 +302,15 @@ impl Target for MemoryTarget {
         let mut state = self.lock();
         let (directory, name) = state.place(path)?;
         state.tree.remove(directory, name).map_err(|error| refused(path, error))
+    }
+
+    fn sync(&self) -> Result<(), TargetError> {
+        let mut state = self.lock();
+        if !state.pending.is_empty() {
+            return Err(state.breach(&[], "files are under way still"));
+        }
+        state.written.syncs += 1;
+        Ok(())
     }
 }
 

@@ -105,18 +105,23 @@ fn of(volume: Option<&str>) -> String {
 
 fn latest(domain: &Domain, volume: Option<&str>) -> Result<PointId, Error> {
     let PointList { points, unreadable } = points(domain, volume)?;
-    if let Some((object, why)) = unreadable.first() {
-        tracing::warn!(%object, %why, "a restore point cannot be opened; the latest is chosen among the others");
+    let newest = points.iter().rev().find(|point| !point.checkpoint).map(|point| point.id);
+    // Older data in place of the newest would be a surprise that nobody asked for.
+    let session = |name: &str| point_of(domain, name).map(|id| id.session);
+    let damaged = unreadable.iter().rfind(|(name, _)| newest.is_none_or(|newest| session(name) > Some(newest.session)));
+    match (damaged, newest) {
+        (Some((name, why)), newest) => {
+            let next = newest.map_or("there is no other".to_owned(), |newest| {
+                format!("name another one, the newest that can be opened is {}", newest.session)
+            });
+            Err(Error::damaged(name, format!("the latest restore point{} cannot be opened: {why}; {next}", of(volume))))
+        }
+        (None, Some(newest)) => Ok(newest),
+        (None, None) => Err(Error::Missing(format!(
+            "there is no complete restore point{}; make one with `holdfast backup`",
+            of(volume)
+        ))),
     }
-    let newest = points.iter().rev().find(|point| !point.checkpoint);
-    newest.map(|point| point.id).ok_or_else(|| match unreadable.first() {
-        Some((object, why)) => {
-            Error::Missing(format!("no restore point{} can be opened; the first is {object}: {why}", of(volume)))
-        }
-        None => {
-            Error::Missing(format!("there is no complete restore point{}; make one with `holdfast backup`", of(volume)))
-        }
-    })
 }
 
 /// The valid points by their names: listed, then their marks, then the announcements.

@@ -84,6 +84,9 @@ pub fn restore(
     }
     let (started, before, fetched_before) = (domain.now(), domain.store().requests(), view.packs().bytes_fetched());
     let failed = plan::run(view, options, target, options.memory_budget_bytes / 8)?;
+    if !options.dry_run {
+        target.sync()?;
+    }
     let requests = domain.store().requests().since(before);
     let progress = &options.progress;
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
@@ -94,6 +97,7 @@ pub fn restore(
         bytes_fetched: view.packs().bytes_fetched() - fetched_before,
         bytes_compared_equal: count(&progress.bytes_compared_equal),
         files_skipped_equal: count(&progress.files_skipped_equal),
+        entries_removed: count(&progress.entries_removed),
         requests: Requests { put: requests.put, get: requests.get, list: requests.list, delete: requests.delete },
         seconds: (domain.now() - started).total(jiff::Unit::Second).unwrap_or(0.0),
         failed: failed.listed,

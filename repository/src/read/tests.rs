@@ -204,7 +204,12 @@ fn a_point_that_cannot_be_opened_is_listed_apart() {
     assert_eq!(list.points.iter().map(|point| point.id).collect::<Vec<_>>(), [made[0]]);
     assert_eq!(list.unreadable.len(), 1);
     assert_eq!(list.unreadable[0].0, name);
-    assert_eq!(resolve(&world.domain(), None, "latest").unwrap(), made[0]);
+    // Nobody who asks for the latest gets an older one without a word.
+    let latest = resolve(&world.domain(), None, "latest").unwrap_err();
+    assert_eq!(latest.class(), model::ErrorClass::Corrupt);
+    assert!(latest.to_string().contains(&made[0].session.to_string()), "{latest}");
+    let newer = world.backup();
+    assert_eq!(resolve(&world.domain(), None, "latest").unwrap(), newer);
 }
 
 #[test]

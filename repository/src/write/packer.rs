@@ -30,6 +30,14 @@ struct Outgoing {
     segments: Vec<SentSegment>,
 }
 
+/// Where complete packs go.
+pub(super) enum Destination {
+    /// Into the store; what was sent is noted in the journal, if there is one.
+    Store(Option<Journal>),
+    /// Nowhere: their sizes are all that is wanted.
+    Nowhere,
+}
+
 /// Bytes that were put.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct StoredBytes {
@@ -68,7 +76,7 @@ pub(super) struct Packer {
     state: Mutex<State>,
     changed: Condvar,
     lanes: Sender<Outgoing>,
-    journal: Option<Journal>,
+    destination: Destination,
 }
 
 /// What a lane works from; run it on a thread of its own with [`Packer::run_lane`].
@@ -83,7 +91,7 @@ impl Packer {
         domain: &Domain,
         session: SessionId,
         pack_bytes_target: usize,
-        journal: Option<Journal>,
+        destination: Destination,
     ) -> Result<(Packer, Lane), Error> {
         // No queue: a complete pack is either with a lane or holds up whoever completed it, so memory stays bounded.
         let (lanes, outgoing) = bounded(0);
@@ -104,7 +112,7 @@ impl Packer {
             state: Mutex::new(state),
             changed: Condvar::new(),
             lanes,
-            journal,
+            destination,
         };
         Ok((packer, Lane { outgoing }))
     }
@@ -116,7 +124,10 @@ impl Packer {
 
     /// The journal, if this run has one.
     pub(super) fn journal(&self) -> Option<&Journal> {
-        self.journal.as_ref()
+        match &self.destination {
+            Destination::Store(journal) => journal.as_ref(),
+            Destination::Nowhere => None,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -132,11 +143,10 @@ impl Packer {
             };
             let Ok(Outgoing { pack, name, bytes, segments }) = outgoing else { return };
             let length = bytes.len() as u64;
-            // A number that the journal does not know must not be sent: a later run would use it again.
-            let noted = self.note(|journal| journal.sent(pack.seq));
-            let result = noted
-                .and_then(|()| Ok(self.domain.store().put(&name, bytes)?))
-                .and_then(|()| self.note(|journal| journal.acknowledged(pack.seq, segments)));
+            let result = match self.destination {
+                Destination::Store(_) => self.send(pack, &name, bytes, segments),
+                Destination::Nowhere => Ok(()),
+            };
             let mut state = self.lock();
             state.in_flight -= 1;
             match result {
@@ -150,8 +160,15 @@ impl Packer {
         }
     }
 
+    /// A number that the journal does not know must not be sent: a later run would use it again.
+    fn send(&self, pack: PackId, name: &str, bytes: Bytes, segments: Vec<SentSegment>) -> Result<(), Error> {
+        self.note(|journal| journal.sent(pack.seq))?;
+        self.domain.store().put(name, bytes)?;
+        self.note(|journal| journal.acknowledged(pack.seq, segments))
+    }
+
     fn note(&self, write: impl FnOnce(&Journal) -> std::io::Result<()>) -> Result<(), Error> {
-        self.journal.as_ref().map_or(Ok(()), write).map_err(|source| {
+        self.journal().map_or(Ok(()), write).map_err(|source| {
             Error::Invalid(format!("the journal cannot be written: {source}; free space in its directory, or choose another with --cache-dir"))
         })
     }

@@ -49,8 +49,8 @@ pub(super) struct Parts<'a> {
 pub(super) struct Limits {
     /// Rows in memory.
     pub(super) row_bytes_max: usize,
-    /// A checkpoint is made after so many stored bytes.
-    pub(super) checkpoint_bytes: u64,
+    /// A checkpoint is made after so many stored bytes; `None`: never.
+    pub(super) checkpoint_bytes: Option<u64>,
     /// How much of a table is read with one request.
     pub(super) window_bytes: u64,
 }
@@ -90,6 +90,11 @@ impl<'a> Recorder<'a> {
             own_bytes: 0,
             parts,
         }
+    }
+
+    /// True if no session was announced: nothing will be committed.
+    pub(super) fn is_dry(&self) -> bool {
+        self.parts.session.is_none()
     }
 
     /// The node number to begin with.
@@ -161,7 +166,8 @@ impl<'a> Recorder<'a> {
 
     /// True when so much was stored that a run that is killed should not have to begin again.
     pub(super) fn checkpoint_is_due(&self) -> bool {
-        self.parts.packer.stored().total - self.stored_at_checkpoint >= self.parts.limits.checkpoint_bytes
+        let stored = self.parts.packer.stored().total - self.stored_at_checkpoint;
+        self.parts.limits.checkpoint_bytes.is_some_and(|limit| stored >= limit)
     }
 
     /// Commits what there is as a checkpoint, and goes on under a new session that pins it.
@@ -214,6 +220,14 @@ impl<'a> Recorder<'a> {
         let statistics = report.statistics;
         let id = self.commit(next_node, report, false)?;
         Ok((id, self.with_stored(statistics)))
+    }
+
+    /// The end of a run that stores nothing: what the rest of the rows would have taken. Merges that would be due are not counted.
+    pub(super) fn finish_dry(&mut self, statistics: Statistics) -> Result<Statistics, Error> {
+        self.flush()?;
+        Class::ALL.into_iter().try_for_each(|class| self.close(class))?;
+        self.parts.packer.finish()?;
+        Ok(self.with_stored(statistics))
     }
 
     /// What was put so far: packs, announcements, restore points.

@@ -1,8 +1,10 @@
 //! What a backup costs: the change. Bytes in memory stores are exact, so bounds are tight.
 
-use repository::generated::{GeneratedSource, Kind, Shape};
-use repository::point::Outcome;
-use repository::write::BackupOptions;
+use std::time::Duration;
+
+use repository::generated::{Dice, GeneratedSource, Kind, Shape};
+use repository::point::{Outcome, Statistics};
+use repository::write::{BackupOptions, preview};
 
 use super::world::{VOLUME, World};
 
@@ -64,6 +66,28 @@ fn a_changed_page_of_a_hundred_mebibytes_costs_a_page_and_its_metadata() {
     }
     let last = world.points().pop().expect("a point").id;
     world.assert_restores(last, &world.source.snapshot(), "after three pages");
+}
+
+#[test]
+fn a_dry_run_says_what_a_backup_costs_and_stores_nothing() {
+    let shape = Shape::mixed();
+    let world = World::new(3, GeneratedSource::new(3, &shape));
+    let mut dice = Dice::new(3);
+    for round in ["the first", "an increment", "another"] {
+        world.source.clock().advance(Duration::from_secs(10));
+        let (domain, stored) = (world.domain(), world.names());
+        let would = preview(&domain, &world.source, &world.options()).expect("a dry run");
+        assert_eq!((world.names(), domain.store().requests().put), (stored, 0), "{round}");
+        let (did, _) = world.measured_backup();
+        assert_eq!((would.outcome, would.parent), (did.outcome, did.parent), "{round}");
+        let same = |of: &Statistics| (of.entries, of.bytes_scanned, of.bytes_read, of.bytes_changed, of.bytes_new);
+        assert_eq!(same(&would.statistics), same(&did.statistics), "{round}");
+        // What it leaves out are the point itself, its announcement and merges.
+        let (would, did) = (would.statistics.bytes_stored, did.statistics.bytes_stored);
+        assert!(would <= did && (did - would < 16 << 10 || would > did / 2), "{round}: {would} of {did} bytes");
+        world.source.operate(&mut dice, &shape, 20);
+    }
+    world.assert_sound("after dry runs");
 }
 
 #[test]

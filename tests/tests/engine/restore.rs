@@ -208,10 +208,42 @@ fn names_in_the_target_that_the_point_does_not_have_stay_unless_they_shall_go() 
         });
         let domain = world.domain();
         let view = View::open(&domain, point, MIB).expect("a view");
-        let options = RestoreOptions { in_place: true, remove_extra, ..RestoreOptions::default() };
-        read::restore(&domain, &view, &options, &target).expect("a restore");
+        let options = |dry_run| RestoreOptions { in_place: true, remove_extra, dry_run, ..RestoreOptions::default() };
+        let would = read::restore(&domain, &view, &options(true), &target).expect("a dry run");
+        assert_eq!(would.entries_removed, if remove_extra { 2 } else { 0 });
+        assert!(target.snapshot().lookup(&[b"fifo"]).is_some(), "a dry run removes nothing");
+        let done = read::restore(&domain, &view, &options(false), &target).expect("a restore");
+        assert_eq!(done.entries_removed, would.entries_removed);
+        assert_eq!(target.written().syncs, 1, "the target is asked once to write everything to the disk");
         assert_eq!(target.snapshot().lookup(&[b"extra", b"file"]).is_none(), remove_extra);
         assert_eq!(target.snapshot().lookup(&[b"fifo"]).is_none(), remove_extra);
+    }
+}
+
+#[test]
+fn a_directory_where_the_second_name_of_a_file_goes_is_removed_only_if_extra_entries_are() {
+    let source = GeneratedSource::empty();
+    source.with(|tree| {
+        let inode = tree.file("first").expect("a file");
+        tree.edit(inode, |content| content.write(0, b"content")).expect("content");
+        tree.link(tree.root(), b"second", inode).expect("another name");
+    });
+    let world = World::new(1, source);
+    let point = world.backup().point;
+    for remove_extra in [false, true] {
+        let target = MemoryTarget::default();
+        target.with(|tree| tree.file("second/precious").expect("a file"));
+        let domain = world.domain();
+        let view = View::open(&domain, point, MIB).expect("a view");
+        let options = RestoreOptions { in_place: true, remove_extra, ..RestoreOptions::default() };
+        let report = read::restore(&domain, &view, &options, &target).expect("a restore");
+        assert_eq!(target.breaches(), Vec::<String>::new());
+        if remove_extra {
+            assert_same_tree(&world.source.snapshot(), &target.snapshot(), "the directory went");
+        } else {
+            assert_eq!(report.failed.iter().map(|failed| failed.path.as_str()).collect::<Vec<_>>(), ["second"]);
+            assert!(target.snapshot().lookup(&[b"second", b"precious"]).is_some());
+        }
     }
 }
 

@@ -50,7 +50,6 @@ impl FileTarget {
             _ => Path::new("."),
         };
         let target = FileTarget {
-            // As it is: another restore may be writing beside us.
             directory: DirectoryTarget::open_as_it_is(parent)?,
             name: name.as_bytes().to_vec(),
             location: location_text(path),
@@ -64,11 +63,6 @@ impl FileTarget {
 
     fn path(&self) -> [&[u8]; 1] {
         [&self.name]
-    }
-
-    /// Writes everything to the disk.
-    pub fn sync(&self) -> Result<(), TargetError> {
-        self.directory.sync()
     }
 }
 
@@ -115,6 +109,10 @@ impl Target for FileTarget {
 
     fn remove(&self, _path: &[&[u8]]) -> Result<(), TargetError> {
         Err(only_one_file(&self.location))
+    }
+
+    fn sync(&self) -> Result<(), TargetError> {
+        self.directory.sync()
     }
 }
 
@@ -206,5 +204,10 @@ impl Target for BlockTarget {
 
     fn remove(&self, _path: &[&[u8]]) -> Result<(), TargetError> {
         Err(only_one_file(&self.location))
+    }
+
+    /// It was written past all caches, and its own was flushed with the file.
+    fn sync(&self) -> Result<(), TargetError> {
+        Ok(())
     }
 }

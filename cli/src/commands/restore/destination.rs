@@ -44,7 +44,7 @@ impl Destination {
     pub(super) fn choose(to: &Path, restored: Restored, dry_run: bool) -> Result<Destination, Failure> {
         let ends_with_slash = to.as_os_str().as_bytes().ends_with(b"/");
         match std::fs::metadata(to) {
-            Ok(stands) => Destination::existing(to, &stands),
+            Ok(stands) => Destination::existing(to, &stands, dry_run),
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Failure::File { what: "restore to", path: to.to_owned(), source: error })
             }
@@ -60,10 +60,13 @@ impl Destination {
         }
     }
 
-    fn existing(to: &Path, stands: &Metadata) -> Result<Destination, Failure> {
+    fn existing(to: &Path, stands: &Metadata, dry_run: bool) -> Result<Destination, Failure> {
         let kind = stands.file_type();
         Ok(if kind.is_dir() {
-            Destination::Directory(DirectoryTarget::open(to)?)
+            Destination::Directory(match dry_run {
+                true => DirectoryTarget::open_as_it_is(to)?,
+                false => DirectoryTarget::open(to)?,
+            })
         } else if kind.is_file() {
             Destination::File(FileTarget::open(to)?)
         } else if kind.is_block_device() {
@@ -81,15 +84,6 @@ impl Destination {
             Destination::Device(target) => target,
             Destination::Nothing(target) => target,
             Destination::Other(target) => &**target,
-        }
-    }
-
-    /// Makes sure that it is on the disk. A device was written past all caches.
-    pub(super) fn sync(&self) -> Result<(), TargetError> {
-        match self {
-            Destination::Directory(target) => target.sync(),
-            Destination::File(target) => target.sync(),
-            Destination::Device(_) | Destination::Nothing(_) | Destination::Other(_) => Ok(()),
         }
     }
 }
@@ -144,6 +138,10 @@ impl Target for Nothing {
 
     fn remove(&self, _path: &[&[u8]]) -> Result<(), TargetError> {
         dry_run()
+    }
+
+    fn sync(&self) -> Result<(), TargetError> {
+        Ok(())
     }
 }
 

@@ -27,6 +27,8 @@ pub struct RestoreProgress {
     pub bytes_compared_equal: AtomicU64,
     /// Files whose content was what it should be already.
     pub files_skipped_equal: AtomicU64,
+    /// Names removed because the restore point has not got them (with `dry_run`: that would be); a directory with everything below it counts once.
+    pub entries_removed: AtomicU64,
 }
 
 /// What a restore did.
@@ -44,6 +46,8 @@ pub struct RestoreReport {
     pub bytes_compared_equal: u64,
     /// Files whose content was what it should be already.
     pub files_skipped_equal: u64,
+    /// Names removed because the restore point has not got them; a directory with everything below it counts once.
+    pub entries_removed: u64,
     /// Requests sent, retries included.
     pub requests: Requests,
     /// Duration in seconds.
