@@ -135,6 +135,14 @@ pub enum SourceError {
         /// How it shows.
         why: String,
     },
+    /// This process has run out of descriptors or memory: it says nothing about the entry, so the run ends rather than leave it out.
+    #[error("cannot read {what}: {why}; give this process more and run it again")]
+    Exhausted {
+        /// Which.
+        what: String,
+        /// What there is too little of.
+        why: String,
+    },
     /// It exists but cannot be read.
     #[error("cannot read {what}: {why}")]
     Unreadable {
@@ -143,6 +151,13 @@ pub enum SourceError {
         /// The operating system's reason.
         why: String,
     },
+}
+
+impl SourceError {
+    /// True if nothing may be concluded from it about one entry: the run ends.
+    pub fn ends_the_run(&self) -> bool {
+        matches!(self, SourceError::SourceGone { .. } | SourceError::Exhausted { .. })
+    }
 }
 
 /// One thing that can be backed up. All names are raw bytes; all directories are swept by one thread, contents may be read by another.
@@ -157,20 +172,22 @@ pub trait Source: Send + Sync {
     fn still_there(&self) -> Result<(), SourceError>;
 }
 
-/// One open directory.
-pub trait Directory {
+/// One open directory. Its entries may be read by several threads.
+pub trait Directory: Send + Sync {
     /// Names of all entries except `.` and `..`, sorted as bytes.
-    fn names(&mut self) -> Result<Names, SourceError>;
+    fn names(&self) -> Result<Names, SourceError>;
     /// Stat of one entry, not following links. `None`: it is gone.
-    fn stat(&mut self, name: &[u8]) -> Result<Option<Stat>, SourceError>;
-    /// Link target and extended attributes of one entry.
-    fn attributes(&mut self, name: &[u8], stat: &Stat) -> Result<Attributes, SourceError>;
+    fn stat(&self, name: &[u8]) -> Result<Option<Stat>, SourceError>;
+    /// Link target and extended attributes of one entry, if it is still the one in `stat` (else `Gone`).
+    fn attributes(&self, name: &[u8], stat: &Stat) -> Result<Attributes, SourceError>;
     /// Opens a regular file for reading if it is still the one in `stat` (else `Gone`); by the time this returns, what was written before is visible to its stamp (the flush of the settle protocol).
-    fn open(&mut self, name: &[u8], stat: &Stat) -> Result<Box<dyn Content>, SourceError>;
+    fn open(&self, name: &[u8], stat: &Stat) -> Result<Box<dyn Content>, SourceError>;
 }
 
 /// One open regular file or device.
 pub trait Content: Send {
+    /// Its extended attributes.
+    fn attributes(&mut self) -> Result<Attributes, SourceError>;
     /// The next range that may hold data at or after `offset` (holes are skipped); `None`: only zeros follow, or the end.
     fn next_data(&mut self, offset: u64) -> Result<Option<Range<u64>>, SourceError>;
     /// Fills `buffer` from `offset`; returns how much there was (less than asked only at the end of the file).

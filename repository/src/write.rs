@@ -6,6 +6,7 @@
 //! The stages, in the order in which data meets them: [`sweep`] finds what differs, [`content`] reads it, [`pipeline`] hashes, compares, deduplicates and
 //! compresses it on all cores, [`packer`] seals it into packs and puts them, [`rows`] and [`recorder`] write the metadata and the restore point.
 
+mod ahead;
 mod block;
 mod content;
 mod dedup;
@@ -33,6 +34,7 @@ use crate::session::{PointId, Session};
 use crate::source::{Source, SourceKind, Time};
 use crate::store;
 
+use ahead::{Ahead, READERS};
 use dedup::Dedup;
 use journal::{Journal, Resumable};
 use packer::{Destination, Packer};
@@ -191,6 +193,7 @@ struct Shares {
     row_bytes_max: usize,
     dedup_bytes_max: usize,
     window_bytes: u64,
+    ahead_bytes_max: u64,
 }
 
 impl Shares {
@@ -208,6 +211,7 @@ impl Shares {
             row_bytes_max: budget_bytes / 16,
             dedup_bytes_max: budget_bytes / 32,
             window_bytes: (budget_bytes / 16) as u64,
+            ahead_bytes_max: (budget_bytes / 64) as u64,
         })
     }
 }
@@ -340,18 +344,25 @@ fn drive(
                 let (work, stopped) = (&work, &workers_stopped);
                 workers.spawn(move || worker.run(work, stopped));
             }
-            run(source, options, clock, (&pipeline, parent.as_ref(), &mut recorder))
+            // The sweep holds the other end; readers end with it.
+            let (jobs, asked) = crossbeam_channel::unbounded();
+            for _ in 0..READERS {
+                let asked = asked.clone();
+                workers.spawn(move || ahead::run_reader(&asked));
+            }
+            let ahead = Ahead::new(jobs, shares.ahead_bytes_max);
+            run(source, options, clock, (&pipeline, parent.as_ref(), &mut recorder, ahead))
         })
     })
 }
 
-fn run(
-    source: &dyn Source,
+fn run<'s>(
+    source: &'s dyn Source,
     options: &BackupOptions,
     clock: &Clock<'_>,
-    parts: (&Pipeline<'_>, Option<&Parent>, &mut Recorder<'_>),
+    parts: (&Pipeline<'_>, Option<&Parent>, &mut Recorder<'_>, Ahead<'s, sweep::Unread>),
 ) -> Result<Finished, Error> {
-    let (pipeline, parent, recorder) = parts;
+    let (pipeline, parent, recorder, ahead) = parts;
     let mut sweep = Sweep::new(sweep::Parts {
         source,
         pipeline,
@@ -360,6 +371,7 @@ fn run(
         started: Time { seconds: clock.started.as_second(), nanoseconds: 0 },
         cancel: &options.cancel,
         progress: &options.progress,
+        ahead,
     });
     let next_node = sweep.run()?;
     let tally = sweep.into_tally();

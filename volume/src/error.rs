@@ -130,6 +130,7 @@ pub(crate) fn source_error(what: String, errno: Errno) -> SourceError {
         Errno::ENOTCONN | Errno::ESHUTDOWN | Errno::ENODEV | Errno::ENOMEDIUM => {
             SourceError::SourceGone { what, why: errno.desc().to_owned() }
         }
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => SourceError::Exhausted { what, why: errno.desc().to_owned() },
         Errno::EXDEV => SourceError::Unreadable { what, why: MOUNTED_OVER.to_owned() },
         Errno::EPERM => SourceError::Unreadable { what, why: NO_ATIME.to_owned() },
         errno => SourceError::Unreadable { what, why: errno.desc().to_owned() },

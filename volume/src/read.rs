@@ -21,13 +21,15 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::{Whence, lseek64};
-use repository::source::{Content, ReadVerdict, SourceError, Stat, Time};
+use repository::source::{Attributes, Content, ReadVerdict, SourceError, Stat, Time};
 
 use crate::error::{OpenError, errno_of, source_error};
 use crate::sys::cache;
 use crate::sys::open::Descriptors;
 use crate::sys::stat::statx;
+use crate::sys::xattr::Owner;
 use crate::walk::SourceOptions;
+use crate::walk::directory::extended;
 use footprint::Footprint;
 use settle::{Age, WriterProbe, Writers};
 
@@ -140,6 +142,10 @@ impl FileContent {
 }
 
 impl Content for FileContent {
+    fn attributes(&mut self) -> Result<Attributes, SourceError> {
+        Ok(Attributes { link_target: None, extended: extended(Owner::Open(self.file.as_fd()), &self.text)? })
+    }
+
     fn next_data(&mut self, offset: u64) -> Result<Option<Range<u64>>, SourceError> {
         let size = self.before.size;
         let dense = size <= DENSE_BYTES_MAX && self.before.blocks.saturating_mul(512) >= size;

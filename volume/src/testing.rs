@@ -169,11 +169,11 @@ pub(crate) fn rows(source: &dyn Source) -> Vec<Row> {
         if out[at].1.file_type == FileType::Directory {
             let path = out[at].0.clone();
             let names: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
-            let mut directory = source.directory(&names).unwrap();
+            let directory = source.directory(&names).unwrap();
             for name in directory.names().unwrap().iter() {
                 let stat = directory.stat(name).unwrap().unwrap();
                 let attributes = directory.attributes(name, &stat).unwrap();
-                let content = content(directory.as_mut(), name, &stat);
+                let content = content(directory.as_ref(), name, &stat);
                 out.push(([path.clone(), vec![name.to_vec()]].concat(), stat, attributes, content));
             }
         }
@@ -182,7 +182,7 @@ pub(crate) fn rows(source: &dyn Source) -> Vec<Row> {
     out
 }
 
-fn content(directory: &mut dyn Directory, name: &[u8], stat: &Stat) -> Vec<u8> {
+fn content(directory: &dyn Directory, name: &[u8], stat: &Stat) -> Vec<u8> {
     if stat.file_type != FileType::Regular {
         return Vec::new();
     }

@@ -32,6 +32,7 @@ use crate::read::Reading;
 use crate::read::settle::WriterProbe;
 use crate::sys::open;
 use crate::sys::stat::{RawStat, statx};
+use crate::sys::xattr::Owner;
 use directory::OpenDirectory;
 use stat::Filesystem;
 
@@ -163,7 +164,7 @@ impl Source for DirectorySource {
         };
         let raw = statx(&self.root, b"").map_err(failed)?;
         let stat = self.filesystem.stat(&raw).map_err(failed)?;
-        let extended = directory::extended(self.root.as_fd(), &self.location)?;
+        let extended = directory::extended(Owner::Path(self.root.as_fd()), &self.location)?;
         Ok((stat, Attributes { link_target: None, extended }))
     }
 
@@ -177,7 +178,7 @@ impl Source for DirectorySource {
         }
         let flags = OFlag::O_RDONLY | OFlag::O_NOATIME | OFlag::O_NONBLOCK;
         match open::directory(self.root.as_fd(), path, flags) {
-            Ok(fd) => Ok(Box::new(OpenDirectory::new(self, fd, text)?)),
+            Ok(fd) => Ok(Box::new(OpenDirectory::new(self, fd, text))),
             Err(errno) if path.is_empty() && errno == Errno::ENOENT => Err(self.gone("its directory was removed")),
             Err(errno) => Err(source_error(text, errno)),
         }

@@ -50,6 +50,8 @@ pub enum Action {
     Gone,
     /// The whole source is gone.
     SourceGone,
+    /// The process has run out of descriptors.
+    Exhausted,
     /// The tree changes, and the step goes on with what is there then.
     Change(Arc<dyn Fn(&mut Tree) + Send + Sync>),
 }
@@ -67,6 +69,7 @@ impl std::fmt::Debug for Action {
             Action::Unreadable => "Unreadable",
             Action::Gone => "Gone",
             Action::SourceGone => "SourceGone",
+            Action::Exhausted => "Exhausted",
             Action::Change(_) => "Change",
         })
     }
@@ -120,6 +123,9 @@ fn happen(shared: &Shared, moment: Moment, path: &[Vec<u8>]) -> Result<(), Sourc
                 return Err(SourceError::Unreadable { what, why: "injected input/output error".into() });
             }
             Action::Gone => return Err(SourceError::Gone { what }),
+            Action::Exhausted => {
+                return Err(SourceError::Exhausted { what, why: "injected: too many open files".into() });
+            }
             Action::SourceGone => {
                 return Err(SourceError::SourceGone { what, why: "injected: it was unmounted".into() });
             }
@@ -257,7 +263,7 @@ impl OpenDirectory {
 }
 
 impl Directory for OpenDirectory {
-    fn names(&mut self) -> Result<Names, SourceError> {
+    fn names(&self) -> Result<Names, SourceError> {
         happen(&self.shared, Moment::List, &self.path)?;
         let state = locked(&self.shared);
         let mut names = Names::default();
@@ -270,20 +276,20 @@ impl Directory for OpenDirectory {
         Ok(names)
     }
 
-    fn stat(&mut self, name: &[u8]) -> Result<Option<Stat>, SourceError> {
+    fn stat(&self, name: &[u8]) -> Result<Option<Stat>, SourceError> {
         happen(&self.shared, Moment::Stat, &self.below(name))?;
         let state = locked(&self.shared);
         Ok(state.tree.child(self.inode, name).and_then(|inode| state.tree.stat(inode)))
     }
 
-    fn attributes(&mut self, name: &[u8], stat: &Stat) -> Result<Attributes, SourceError> {
+    fn attributes(&self, name: &[u8], stat: &Stat) -> Result<Attributes, SourceError> {
         happen(&self.shared, Moment::Attributes, &self.below(name))?;
         let inode = self.same(name, stat)?;
         let state = locked(&self.shared);
         state.tree.node(inode).map(Node::attributes).ok_or_else(|| gone(&self.below(name)))
     }
 
-    fn open(&mut self, name: &[u8], stat: &Stat) -> Result<Box<dyn Content>, SourceError> {
+    fn open(&self, name: &[u8], stat: &Stat) -> Result<Box<dyn Content>, SourceError> {
         let path = self.below(name);
         happen(&self.shared, Moment::Open, &path)?;
         let inode = self.same(name, stat)?;
@@ -291,7 +297,8 @@ impl Directory for OpenDirectory {
         let content = state.tree.node(inode).and_then(Node::content).ok_or_else(|| gone(&path))?.clone();
         let opened = state.tree.clock().stamp();
         let settled = stat.ctime.seconds < opened.seconds - SETTLE_SECONDS;
-        Ok(Box::new(OpenFile { shared: self.shared.clone(), path, stat: stat.clone(), settled, content }))
+        let attributes = state.tree.node(inode).map(Node::attributes).unwrap_or_default();
+        Ok(Box::new(OpenFile { shared: self.shared.clone(), path, stat: stat.clone(), settled, content, attributes }))
     }
 }
 
@@ -303,6 +310,7 @@ struct OpenFile {
     settled: bool,
     /// As it was last seen: what an unlinked file still has.
     content: Arc<FileContent>,
+    attributes: Attributes,
 }
 
 impl OpenFile {
@@ -310,14 +318,23 @@ impl OpenFile {
     fn look(&mut self) -> &FileContent {
         let state = locked(&self.shared);
         let is_it = state.tree.stat(self.stat.inode).is_some_and(|now| now.handle == self.stat.handle);
-        if let Some(content) = state.tree.node(self.stat.inode).and_then(Node::content).filter(|_| is_it) {
+        if let Some(node) = state.tree.node(self.stat.inode).filter(|_| is_it)
+            && let Some(content) = node.content()
+        {
             self.content = content.clone();
+            self.attributes = node.attributes();
         }
         &self.content
     }
 }
 
 impl Content for OpenFile {
+    fn attributes(&mut self) -> Result<Attributes, SourceError> {
+        happen(&self.shared, Moment::Attributes, &self.path)?;
+        self.look();
+        Ok(self.attributes.clone())
+    }
+
     fn next_data(&mut self, offset: u64) -> Result<Option<Range<u64>>, SourceError> {
         Ok(self.look().next_data(offset))
     }

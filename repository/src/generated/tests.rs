@@ -126,7 +126,7 @@ fn a_difference_of_any_kind_is_found() {
 }
 
 fn opened(source: &GeneratedSource, name: &[u8]) -> Result<Box<dyn Content>, SourceError> {
-    let mut directory = source.directory(&[])?;
+    let directory = source.directory(&[])?;
     let stat = directory.stat(name)?.unwrap();
     directory.open(name, &stat)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::hash::{BLOCK_BYTES, BLOCK_PAGES, PAGE_BYTES, PageSum, is_zero, signature_of};
-use crate::source::{Content, SourceError};
+use crate::source::Content;
 use crate::tree::{Class, Extent, Head, Inline, Inode, Location, Value, key};
 
 use super::block::{PENDING, spread};
@@ -16,28 +16,6 @@ use super::pipeline::{BlockJob, FileSum, Pipeline};
 
 /// Content up to this size lies in the row of its entry; more is blocks, so that a change costs pages.
 pub(super) const INLINE_BYTES_MAX: usize = 64 << 10;
-
-/// Reads a small file whole. `None`: it has grown out of that.
-pub(super) fn read_small(content: &mut dyn Content, size: u64) -> Result<Option<Vec<u8>>, SourceError> {
-    // One byte more than expected shows whether it has grown.
-    let mut bytes = vec![0; (size as usize + 1).min(INLINE_BYTES_MAX + 1)];
-    let mut filled = 0;
-    loop {
-        let read = content.read_at(filled as u64, &mut bytes[filled..])?;
-        filled += read;
-        if read == 0 {
-            break;
-        }
-        if filled == bytes.len() {
-            if filled > INLINE_BYTES_MAX {
-                return Ok(None);
-            }
-            bytes.resize((filled * 2).min(INLINE_BYTES_MAX + 1), 0);
-        }
-    }
-    bytes.truncate(filled);
-    Ok(Some(bytes))
-}
 
 /// What the inode of a small file says of its content, with places pending; `piece` is what has to be stored.
 pub(super) fn inline_of(content: &[u8]) -> Inline {

@@ -17,6 +17,7 @@ use crate::tree::key::ROOT_NODE;
 use crate::tree::{Class, Entry, Head, Inode, Merged, MissedWhat, Row, Run, Value, key};
 
 use super::Progress;
+use super::ahead::Ahead;
 use super::content;
 use super::inode::{add_attributes, entry_of, has_own_row, inode_of, is_same_file, is_settled, is_unchanged};
 use super::parent::{Lookup, Parent};
@@ -35,6 +36,8 @@ const PIECE_BYTES_MAX: usize = 1 << 20;
 const ATTRIBUTES_TOO_LARGE: &str = "its extended attributes are larger than 1 MiB together";
 /// New names that wait for the matching of handles; beyond this they are taken as new at once. A miss costs space, nothing else.
 const WAITING_MAX: usize = 100_000;
+
+type OpenDirectory<'s> = Arc<dyn Directory + 's>;
 
 /// A directory to be swept.
 struct Task {
@@ -58,18 +61,26 @@ struct Old {
 }
 
 /// What a sweep is built from.
-pub(super) struct Parts<'a, 'p, 'r> {
-    pub(super) source: &'a dyn Source,
+pub(super) struct Parts<'s, 'a, 'p, 'r> {
+    pub(super) source: &'s dyn Source,
     pub(super) pipeline: &'a Pipeline<'p>,
     pub(super) parent: Option<&'a Parent>,
     pub(super) recorder: &'a mut Recorder<'r>,
     pub(super) started: Time,
     pub(super) cancel: &'a AtomicBool,
     pub(super) progress: &'a Progress,
+    /// Who reads small files.
+    pub(super) ahead: Ahead<'s, Unread>,
 }
 
-pub(super) struct Sweep<'a, 'p, 'r> {
-    parts: Parts<'a, 'p, 'r>,
+/// A small file that is being read: its node, and what the parent has of it.
+pub(super) struct Unread {
+    child: u64,
+    old: Option<Old>,
+}
+
+pub(super) struct Sweep<'s, 'a, 'p, 'r> {
+    parts: Parts<'s, 'a, 'p, 'r>,
     rows: Option<Merged<TableRun>>,
     lookup: Option<Lookup>,
     next_node: u64,
@@ -89,8 +100,8 @@ pub(super) struct Sweep<'a, 'p, 'r> {
     pub(super) tally: Tally,
 }
 
-impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
-    pub(super) fn new(parts: Parts<'a, 'p, 'r>) -> Sweep<'a, 'p, 'r> {
+impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
+    pub(super) fn new(parts: Parts<'s, 'a, 'p, 'r>) -> Sweep<'s, 'a, 'p, 'r> {
         Sweep {
             rows: parts.parent.map(|parent| parent.read(Class::Tree)),
             lookup: parts.parent.map(Lookup::new),
@@ -122,6 +133,8 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
                 self.with_directory(&waiting, |sweep, directory, stat| sweep.new_entry(&waiting, directory, stat))?;
             }
         }
+        // What turns out to be gone has vanished too.
+        self.read_all()?;
         self.expand_vanished_directories()?;
         let mut waiting = std::mem::take(&mut self.new_files).into_iter().peekable();
         while let Some(first) = waiting.next() {
@@ -132,6 +145,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
             }
             self.new_files_of(&group)?;
         }
+        self.read_all()?;
         self.drop_vanished()?;
         self.parts.source.still_there()?;
         Ok(self.next_node)
@@ -168,10 +182,9 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
         self.missed_here.clear();
         let source = self.parts.source;
         let names = task.path.names();
-        let opened =
-            source.directory(&names).and_then(|mut directory| directory.names().map(|names| (directory, names)));
-        let (mut directory, names) = match opened {
-            Ok(opened) => opened,
+        let opened = source.directory(&names).and_then(|directory| directory.names().map(|names| (directory, names)));
+        let (directory, names) = match opened {
+            Ok((directory, names)) => (OpenDirectory::from(directory), names),
             Err(error) => return self.unread_directory(node, task, error),
         };
         let mut old = self.first_row(node, task.known)?;
@@ -187,7 +200,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
                     Some(entry)
                 }
             };
-            self.name((node, &task.path, name), directory.as_mut(), known)?;
+            self.name((node, &task.path, name), &directory, known)?;
             self.after_entry()?;
         }
         while let Some((name, entry)) = old {
@@ -201,7 +214,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
     fn name(
         &mut self,
         at: (u64, &Arc<DirectoryPath>, &[u8]),
-        directory: &mut dyn Directory,
+        directory: &OpenDirectory<'s>,
         known: Option<Entry>,
     ) -> Result<(), Error> {
         let (node, path, name) = at;
@@ -241,7 +254,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
     fn existing(
         &mut self,
         at: (u64, &Arc<DirectoryPath>, &[u8]),
-        directory: &mut dyn Directory,
+        directory: &OpenDirectory<'s>,
         stat: &Stat,
         old: Old,
     ) -> Result<(), Error> {
@@ -259,7 +272,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
             }
             FileType::Regular if has_own_row(stat) => self.linked_file(at, directory, stat, child, Some(old)),
             FileType::Regular if unchanged => Ok(()),
-            FileType::Regular => self.file(at, directory, stat, (child, Some(old))).map(drop),
+            FileType::Regular => self.soon(at, directory, stat, (child, Some(old))),
             _ if unchanged => {
                 if has_own_row(stat) {
                     self.linked.insert(stat.inode, child);
@@ -274,7 +287,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
     fn new_name(
         &mut self,
         at: (u64, &Arc<DirectoryPath>, &[u8]),
-        directory: &mut dyn Directory,
+        directory: &OpenDirectory<'s>,
         stat: &Stat,
     ) -> Result<(), Error> {
         let (node, path, name) = at;
@@ -291,7 +304,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
     }
 
     /// A new name whose time has come: an old file under another name, or a new file.
-    fn new_entry(&mut self, waiting: &Waiting, directory: &mut dyn Directory, stat: &Stat) -> Result<(), Error> {
+    fn new_entry(&mut self, waiting: &Waiting, directory: &OpenDirectory<'s>, stat: &Stat) -> Result<(), Error> {
         let at = (waiting.directory, &waiting.path, &*waiting.name);
         if let Some((child, entry)) = self.vanished.take(stat) {
             let inode = match (&entry.inode, &mut self.lookup) {
@@ -324,7 +337,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
             }
             FileType::Regular => {
                 let child = self.new_node();
-                self.file(at, directory, stat, (child, None)).map(drop)
+                self.soon(at, directory, stat, (child, None))
             }
             _ => {
                 if let Some(child) = self.linked.get(&stat.inode).copied().filter(|_| has_own_row(stat)) {
@@ -346,7 +359,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
     fn other(
         &mut self,
         at: (u64, &Arc<DirectoryPath>, &[u8]),
-        directory: &mut dyn Directory,
+        directory: &OpenDirectory<'s>,
         stat: &Stat,
         child: u64,
     ) -> Result<(), Error> {
@@ -366,7 +379,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
     fn attributes(
         &mut self,
         at: (u64, &Arc<DirectoryPath>, &[u8]),
-        directory: &mut dyn Directory,
+        directory: &OpenDirectory<'s>,
         stat: &Stat,
         into: (&mut Inode, &mut Vec<u8>),
     ) -> Result<bool, Error> {
@@ -379,7 +392,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
                 Ok(true)
             }
             Err(SourceError::Gone { .. }) => Ok(false),
-            Err(error @ SourceError::SourceGone { .. }) => Err(error.into()),
+            Err(error) if error.ends_the_run() => Err(error.into()),
             Err(error) => {
                 into.0.settled = false;
                 self.miss((node, path, name), MissedWhat::Mixed, &error.to_string());
@@ -434,14 +447,14 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
     fn with_directory(
         &mut self,
         waiting: &Waiting,
-        then: impl FnOnce(&mut Self, &mut dyn Directory, &Stat) -> Result<(), Error>,
+        then: impl FnOnce(&mut Self, &OpenDirectory<'s>, &Stat) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let source = self.parts.source;
         let opened = source
             .directory(&waiting.path.names())
-            .and_then(|mut directory| directory.stat(&waiting.name).map(|stat| (directory, stat)));
+            .and_then(|directory| directory.stat(&waiting.name).map(|stat| (directory, stat)));
         match opened {
-            Ok((mut directory, Some(stat))) => then(self, directory.as_mut(), &stat),
+            Ok((directory, Some(stat))) => then(self, &OpenDirectory::from(directory), &stat),
             Ok((_, None)) | Err(SourceError::Gone { .. }) => Ok(()),
             Err(error) => self.unread((waiting.directory, &waiting.path, &waiting.name), false, error),
         }
@@ -450,10 +463,10 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
     fn new_files_of(&mut self, group: &[Waiting]) -> Result<(), Error> {
         let source = self.parts.source;
         let Some(first) = group.first() else { return Ok(()) };
-        let mut directory = match source.directory(&first.path.names()) {
-            Ok(directory) => directory,
+        let directory = match source.directory(&first.path.names()) {
+            Ok(directory) => OpenDirectory::from(directory),
             Err(SourceError::Gone { .. }) => return Ok(()),
-            Err(error @ SourceError::SourceGone { .. }) => return Err(error.into()),
+            Err(error) if error.ends_the_run() => return Err(error.into()),
             Err(error) => {
                 let why = error.to_string();
                 for waiting in group {
@@ -464,7 +477,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
         };
         for waiting in group {
             match directory.stat(&waiting.name) {
-                Ok(Some(stat)) => self.new_entry(waiting, directory.as_mut(), &stat)?,
+                Ok(Some(stat)) => self.new_entry(waiting, &directory, &stat)?,
                 Ok(None) | Err(SourceError::Gone { .. }) => {}
                 Err(error) => self.unread((waiting.directory, &waiting.path, &waiting.name), false, error)?,
             }
@@ -475,7 +488,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
 
     /// Something could not be read: the run goes on, the restore point says so.
     fn unread(&mut self, at: (u64, &Arc<DirectoryPath>, &[u8]), known: bool, error: SourceError) -> Result<(), Error> {
-        if matches!(error, SourceError::SourceGone { .. }) {
+        if error.ends_the_run() {
             return Err(error.into());
         }
         self.miss(
@@ -495,7 +508,7 @@ impl<'a, 'p, 'r> Sweep<'a, 'p, 'r> {
                 self.parts.pipeline.rows.add(Class::Tree, key::head(node), Value::Head(Head { gone: true, cut: None }));
                 Ok(())
             }
-            error @ SourceError::SourceGone { .. } => Err(error.into()),
+            error if error.ends_the_run() => Err(error.into()),
             error => {
                 let what = if task.known { MissedWhat::OlderContent } else { MissedWhat::Absent };
                 self.blind |= task.known;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use repository::Error;
 use repository::generated::{Action, GeneratedSource, Moment, Tree, assert_same_tree, difference};
 use repository::point::Outcome;
-use repository::source::SourceError;
 use repository::write::{BackupReport, backup};
 
 use super::world::World;
@@ -326,7 +325,7 @@ fn a_small_file_that_grows_large_while_it_is_read_comes_back_as_it_is() {
 }
 
 #[test]
-fn a_source_that_is_gone_makes_no_point() {
+fn a_source_that_is_gone_and_a_process_without_descriptors_make_no_point() {
     for (moment, path) in [
         (Moment::Root, None),
         (Moment::List, Some("d")),
@@ -337,25 +336,28 @@ fn a_source_that_is_gone_makes_no_point() {
         (Moment::Finish, Some("d/big")),
         (Moment::StillThere, None),
     ] {
-        let world = world();
-        let before = world.source.snapshot();
-        let first = world.backup();
-        world.source.with(|tree| {
-            overwrite(tree, "small", 0, 1);
-            overwrite(tree, "large", 0, 1);
-            overwrite(tree, "other", 0, 1);
-            overwrite(tree, "d/big", 0, 1);
-        });
-        world.source.when(moment, path, Action::SourceGone, u64::MAX);
-        let failed = backup(&world.domain(), &world.source, &world.options());
-        assert!(
-            matches!(failed, Err(Error::Source(SourceError::SourceGone { .. }))),
-            "{moment:?} {path:?}: {failed:?}"
-        );
-        assert_eq!(world.points().len(), 1);
-        world.assert_restores(first.point, &before, "the point before");
-        assert_recovers(&world);
+        assert_makes_no_point(moment, path, Action::SourceGone);
+        assert_makes_no_point(moment, path, Action::Exhausted);
     }
+}
+
+fn assert_makes_no_point(moment: Moment, path: Option<&str>, action: Action) {
+    let world = world();
+    let before = world.source.snapshot();
+    let first = world.backup();
+    world.source.with(|tree| {
+        overwrite(tree, "small", 0, 1);
+        overwrite(tree, "large", 0, 1);
+        overwrite(tree, "other", 0, 1);
+        overwrite(tree, "d/big", 0, 1);
+    });
+    world.source.when(moment, path, action.clone(), u64::MAX);
+    let failed = backup(&world.domain(), &world.source, &world.options());
+    let ends = matches!(&failed, Err(Error::Source(error)) if error.ends_the_run());
+    assert!(ends, "{moment:?} {path:?} {action:?}: {failed:?}");
+    assert_eq!(world.points().len(), 1);
+    world.assert_restores(first.point, &before, "the point before");
+    assert_recovers(&world);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use repository::source::{Content, ReadVerdict, SourceError};
+use repository::source::{Attributes, Content, ReadVerdict, SourceError};
 
 use super::{Reading, read_full};
 use crate::error::source_error;
@@ -65,6 +65,11 @@ impl DeviceContent {
 }
 
 impl Content for DeviceContent {
+    /// Those of a device node belong to the node, not to what is on the device.
+    fn attributes(&mut self) -> Result<Attributes, SourceError> {
+        Ok(Attributes::default())
+    }
+
     fn next_data(&mut self, offset: u64) -> Result<Option<Range<u64>>, SourceError> {
         Ok((offset < self.size).then_some(offset..self.size))
     }

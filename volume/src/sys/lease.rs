@@ -44,7 +44,7 @@ mod tests {
         let path = scratch.path().join("file");
         std::fs::write(&path, b"content").unwrap();
         let source = source(scratch.path());
-        let mut directory = source.directory(&[]).unwrap();
+        let directory = source.directory(&[]).unwrap();
         let stat = directory.stat(b"file").unwrap().unwrap();
         let holder = File::open(&path).unwrap();
         // SAFETY: these calls take numbers only.

@@ -2,7 +2,7 @@
 //!
 //! In: names from its listing. Out: stats, attributes, open files. Never: opens an entry that it has not looked at through an `O_PATH` descriptor.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use nix::dir::Dir;
@@ -11,7 +11,7 @@ use nix::fcntl::{OFlag, readlinkat};
 use repository::source::{Attributes, Content, Directory, FileType, Names, SourceError, Stat};
 
 use super::DirectorySource;
-use crate::error::{push_name, source_error};
+use crate::error::{errno_of, push_name, source_error};
 use crate::listing;
 use crate::read;
 use crate::sys::open;
@@ -24,16 +24,8 @@ const EXTENDED_BYTES_MAX: usize = 1 << 20;
 /// An open directory.
 pub(crate) struct OpenDirectory<'a> {
     source: &'a DirectorySource,
-    directory: Dir,
-    path: String,
-    held: Option<Held>,
-}
-
-/// The entry that was opened last: attributes and content are asked for one after the other.
-struct Held {
-    name: Vec<u8>,
-    stat: Identity,
     fd: OwnedFd,
+    path: String,
 }
 
 /// What must not differ between the stat that the engine has and the inode that is opened.
@@ -51,13 +43,8 @@ impl Identity {
 }
 
 impl<'a> OpenDirectory<'a> {
-    pub(crate) fn new(
-        source: &'a DirectorySource,
-        fd: OwnedFd,
-        path: String,
-    ) -> Result<OpenDirectory<'a>, SourceError> {
-        let directory = Dir::from_fd(fd).map_err(|errno| source_error(path.clone(), errno))?;
-        Ok(OpenDirectory { source, directory, path, held: None })
+    pub(crate) fn new(source: &'a DirectorySource, fd: OwnedFd, path: String) -> OpenDirectory<'a> {
+        OpenDirectory { source, fd, path }
     }
 
     fn text(&self, name: &[u8]) -> String {
@@ -67,75 +54,65 @@ impl<'a> OpenDirectory<'a> {
     }
 
     /// An `O_PATH` descriptor of the entry that `stat` describes; `Gone` if another stands there.
-    fn hold(&mut self, name: &[u8], stat: &Stat) -> Result<BorrowedFd<'_>, SourceError> {
-        let wanted = Identity::of(stat);
-        let usable = self.held.as_ref().is_some_and(|held| held.name == name && held.stat == wanted);
-        if !usable {
-            self.held = None;
-            let failed = |errno| source_error(self.text(name), errno);
-            if !open::valid_name(name) {
-                return Err(failed(Errno::EINVAL));
-            }
-            let fd = open::beneath(&self.directory, name, OFlag::O_PATH).map_err(failed)?;
-            let raw = statx(&fd, b"").map_err(failed)?;
-            let now = self.source.filesystem.stat(&raw).map_err(failed)?;
-            if Identity::of(&now) != wanted {
-                return Err(SourceError::Gone { what: self.text(name) });
-            }
-            self.held = Some(Held { name: name.to_vec(), stat: wanted, fd });
+    fn look(&self, name: &[u8], stat: &Stat) -> Result<OwnedFd, SourceError> {
+        let failed = |errno| source_error(self.text(name), errno);
+        if !open::valid_name(name) {
+            return Err(failed(Errno::EINVAL));
         }
-        match &self.held {
-            Some(held) => Ok(held.fd.as_fd()),
-            None => Err(SourceError::Gone { what: self.text(name) }),
+        let fd = open::beneath(&self.fd, name, OFlag::O_PATH).map_err(failed)?;
+        let raw = statx(&fd, b"").map_err(failed)?;
+        let now = self.source.filesystem.stat(&raw).map_err(failed)?;
+        if Identity::of(&now) != Identity::of(stat) {
+            return Err(SourceError::Gone { what: self.text(name) });
         }
+        Ok(fd)
     }
 }
 
 impl Directory for OpenDirectory<'_> {
-    fn names(&mut self) -> Result<Names, SourceError> {
-        listing::names(&mut self.directory).map_err(|errno| source_error(self.path.clone(), errno))
+    fn names(&self) -> Result<Names, SourceError> {
+        let listed = self.fd.try_clone().map_err(|error| errno_of(&error)).and_then(Dir::from_fd);
+        let names = listed.and_then(|mut directory| listing::names(&mut directory));
+        names.map_err(|errno| source_error(self.path.clone(), errno))
     }
 
-    fn stat(&mut self, name: &[u8]) -> Result<Option<Stat>, SourceError> {
+    fn stat(&self, name: &[u8]) -> Result<Option<Stat>, SourceError> {
         if !open::valid_name(name) {
             return Err(source_error(self.text(name), Errno::EINVAL));
         }
-        match statx(&self.directory, name).and_then(|raw| self.source.filesystem.stat(&raw)) {
+        match statx(&self.fd, name).and_then(|raw| self.source.filesystem.stat(&raw)) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::ENOENT | Errno::ESTALE) => Ok(None),
             Err(errno) => Err(source_error(self.text(name), errno)),
         }
     }
 
-    fn attributes(&mut self, name: &[u8], stat: &Stat) -> Result<Attributes, SourceError> {
-        let text = self.text(name);
-        let fd = self.hold(name, stat)?;
+    fn attributes(&self, name: &[u8], stat: &Stat) -> Result<Attributes, SourceError> {
+        let (fd, text) = (self.look(name, stat)?, self.text(name));
         let link_target = match stat.file_type {
             FileType::Symlink => {
-                Some(readlinkat(fd, "").map_err(|errno| source_error(text.clone(), errno))?.into_vec())
+                Some(readlinkat(&fd, "").map_err(|errno| source_error(text.clone(), errno))?.into_vec())
             }
             _ => None,
         };
-        Ok(Attributes { link_target, extended: extended(fd, &text)? })
+        Ok(Attributes { link_target, extended: extended(Owner::Path(fd.as_fd()), &text)? })
     }
 
-    fn open(&mut self, name: &[u8], stat: &Stat) -> Result<Box<dyn Content>, SourceError> {
+    fn open(&self, name: &[u8], stat: &Stat) -> Result<Box<dyn Content>, SourceError> {
         let text = self.text(name);
         if stat.file_type != FileType::Regular {
             return Err(SourceError::Unreadable { what: text, why: "it is not a regular file".into() });
         }
-        let reading = self.source.reading.clone();
-        let fd = self.hold(name, stat)?;
-        Ok(Box::new(read::open_file(fd, stat, text, &reading)?))
+        let fd = self.look(name, stat)?;
+        Ok(Box::new(read::open_file(fd, stat, text, &self.source.reading)?))
     }
 }
 
 /// Extended attributes: names and values.
 pub(crate) type Extended = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// All extended attributes of an `O_PATH` descriptor, sorted by name.
-pub(crate) fn extended(fd: BorrowedFd<'_>, text: &str) -> Result<Extended, SourceError> {
-    let owner = Owner::Path(fd);
+/// All extended attributes of a descriptor, sorted by name.
+pub(crate) fn extended(owner: Owner<'_>, text: &str) -> Result<Extended, SourceError> {
     let unreadable = |why: &str| SourceError::Unreadable { what: text.to_owned(), why: why.to_owned() };
     // Most entries have none: the first question must not cost 64 KiB of zeroed memory.
     let mut few = [0_u8; 256];

@@ -22,6 +22,7 @@ use crate::error::{OpenError, kind_text, push_name, source_error};
 use crate::read::{self, Reading, device};
 use crate::sys::open;
 use crate::sys::stat::{RawStat, statx};
+use crate::sys::xattr::Owner;
 
 /// One file or device.
 #[derive(Debug)]
@@ -155,7 +156,7 @@ impl OneEntry<'_> {
 }
 
 impl Directory for OneEntry<'_> {
-    fn names(&mut self) -> Result<Names, SourceError> {
+    fn names(&self) -> Result<Names, SourceError> {
         let mut names = Names::default();
         if !names.push(&self.source.name) {
             return Err(source_error(self.source.location.clone(), Errno::ENAMETOOLONG));
@@ -163,23 +164,23 @@ impl Directory for OneEntry<'_> {
         Ok(names)
     }
 
-    fn stat(&mut self, name: &[u8]) -> Result<Option<Stat>, SourceError> {
+    fn stat(&self, name: &[u8]) -> Result<Option<Stat>, SourceError> {
         if name != self.source.name {
             return Ok(None);
         }
         self.source.entry().map(Some)
     }
 
-    fn attributes(&mut self, name: &[u8], _stat: &Stat) -> Result<Attributes, SourceError> {
+    fn attributes(&self, name: &[u8], _stat: &Stat) -> Result<Attributes, SourceError> {
         self.check(name)?;
         if self.source.is_device() {
             return Ok(Attributes::default());
         }
-        let extended = extended(self.source.file.as_fd(), &self.source.location)?;
+        let extended = extended(Owner::Path(self.source.file.as_fd()), &self.source.location)?;
         Ok(Attributes { link_target: None, extended })
     }
 
-    fn open(&mut self, name: &[u8], stat: &Stat) -> Result<Box<dyn Content>, SourceError> {
+    fn open(&self, name: &[u8], stat: &Stat) -> Result<Box<dyn Content>, SourceError> {
         self.check(name)?;
         let (file, location) = (self.source.file.as_fd(), self.source.location.clone());
         if self.source.is_device() {

@@ -42,7 +42,7 @@ fn names_of_every_byte_and_of_full_length_are_listed_in_order() {
         File::create(scratch.path().join(std::ffi::OsStr::from_bytes(name))).unwrap();
     }
     let source = source(scratch.path());
-    let mut directory = source.directory(&[]).unwrap();
+    let directory = source.directory(&[]).unwrap();
     let names = directory.names().unwrap();
     assert!(names.iter().eq(expected.iter().map(Vec::as_slice)));
     for name in names.iter() {
@@ -73,7 +73,7 @@ fn every_type_is_told_and_none_but_files_can_be_opened() {
         expected.extend([("character", FileType::CharDevice), ("block", FileType::BlockDevice)]);
     }
     let source = source(scratch.path());
-    let mut directory = source.directory(&[]).unwrap();
+    let directory = source.directory(&[]).unwrap();
     for (name, file_type) in expected {
         let stat = directory.stat(name.as_bytes()).unwrap().unwrap();
         let meta = fs::symlink_metadata(at(name)).unwrap();
@@ -109,7 +109,7 @@ fn extended_attributes_come_whole_and_sorted() {
     }
     expected.sort();
     let source = source(scratch.path());
-    let mut directory = source.directory(&[]).unwrap();
+    let directory = source.directory(&[]).unwrap();
     let stat = directory.stat(b"file").unwrap().unwrap();
     assert_eq!(directory.attributes(b"file", &stat).unwrap().extended, expected);
     let stat = directory.stat(b"link").unwrap().unwrap();
@@ -128,7 +128,7 @@ fn a_list_of_attributes_longer_than_the_first_guess_is_complete() {
         set_attribute(&file, name, value);
     }
     let source = source(scratch.path());
-    let mut directory = source.directory(&[]).unwrap();
+    let directory = source.directory(&[]).unwrap();
     let stat = directory.stat(b"file").unwrap().unwrap();
     assert_eq!(directory.attributes(b"file", &stat).unwrap().extended, expected);
 }
@@ -188,7 +188,7 @@ fn what_took_the_place_of_an_entry_is_not_opened() {
         // Keeps the inode number from being used again.
         fs::rename(at(name), at("aside")).unwrap();
         replace(&at(name));
-        let mut directory = source.directory(&[]).unwrap();
+        let directory = source.directory(&[]).unwrap();
         assert!(matches!(directory.open(name.as_bytes(), &stat), Err(SourceError::Gone { .. })), "{name}");
         assert!(matches!(directory.attributes(name.as_bytes(), &stat), Err(SourceError::Gone { .. })), "{name}");
     }
@@ -205,7 +205,7 @@ fn what_is_mounted_inside_is_reported_and_not_entered() {
     let _mounted = Mounted::tmpfs(&inside, "1m");
     File::create(inside.join("not ours")).unwrap();
     let source = source(scratch.path());
-    let mut directory = source.directory(&[]).unwrap();
+    let directory = source.directory(&[]).unwrap();
     assert_eq!(directory.names().unwrap().len(), 1);
     assert_eq!(why(directory.stat(b"inside").unwrap_err()), "another filesystem is mounted there");
     let error = source.directory(&[b"inside"]).err().unwrap();
@@ -291,7 +291,7 @@ fn a_device_is_read_past_the_cache_at_any_offset_and_never_settled() {
     let options = SourceOptions { started: crate::testing::after(now(), 10_000), ..options() };
     let source = open_source(&device.path, &options).unwrap();
     assert_eq!(source.describe().kind, SourceKind::Block);
-    let mut directory = source.directory(&[]).unwrap();
+    let directory = source.directory(&[]).unwrap();
     let name = device.path.file_name().unwrap().as_bytes();
     let stat = directory.stat(name).unwrap().unwrap();
     assert_eq!((stat.file_type, stat.size, stat.device), (FileType::Regular, size, None));
@@ -359,7 +359,7 @@ fn no_exchange_of_names_makes_us_read_outside() {
 
 /// Reads `file` in a directory if it is there; panics on a byte from outside.
 fn read_one(source: &DirectorySource, path: &[&[u8]]) -> bool {
-    let Ok(mut directory) = source.directory(path) else { return false };
+    let Ok(directory) = source.directory(path) else { return false };
     let Ok(Some(stat)) = directory.stat(b"file") else { return false };
     let attributes = directory.attributes(b"file", &stat);
     let Ok(mut content) = directory.open(b"file", &stat) else { return false };
@@ -379,7 +379,7 @@ fn cost_of_identity() {
         fs::write(scratch.path().join(format!("f{n:06}")), b"").unwrap();
     }
     let source = source(scratch.path());
-    let mut directory = source.directory(&[]).unwrap();
+    let directory = source.directory(&[]).unwrap();
     let names = directory.names().unwrap();
     let fd = open::operator_path(scratch.path(), OFlag::O_DIRECTORY).unwrap();
     for round in 0..3 {
@@ -408,7 +408,7 @@ fn cost_of_small_files() {
     for (age, what) in [(3, "just written, asked who writes"), (1, "just written, fresh"), (601, "old")] {
         let options = SourceOptions { started: crate::testing::after(now(), age), ..options() };
         let source = DirectorySource::open(from.path(), &options).unwrap();
-        let mut directory = source.directory(&[]).unwrap();
+        let directory = source.directory(&[]).unwrap();
         let (start, mut buffer) = (instant(), vec![0; 8192]);
         for name in directory.names().unwrap().iter() {
             let stat = directory.stat(name).unwrap().unwrap();

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::Error;
-use crate::source::{Content, Directory, ReadVerdict, SourceError, Stat};
+use crate::source::{Attributes, Content, Directory, ReadVerdict, SourceError, Stat};
 use crate::tree::{Inode, MissedWhat};
 
-use super::{ATTRIBUTES_TOO_LARGE, DirectoryPath, Old, PIECE_BYTES_MAX, Sweep};
-use crate::write::content::{self, INLINE_BYTES_MAX, LargeFile, has_blocks, inline_of, is_same_inline, read_small};
+use super::{ATTRIBUTES_TOO_LARGE, DirectoryPath, Old, OpenDirectory, PIECE_BYTES_MAX, Sweep, Unread};
+use crate::write::ahead::{Arrived, Group, SmallFile, SmallRead, read_small};
+use crate::write::content::{self, INLINE_BYTES_MAX, LargeFile, has_blocks, inline_of, is_same_inline};
 use crate::write::inode::{add_attributes, inode_of, is_unchanged};
 
 /// A small file that keeps changing under the reader is tried so often.
@@ -17,6 +18,7 @@ const ATTEMPTS_MAX: u32 = 3;
 type At<'a> = (u64, &'a Arc<DirectoryPath>, &'a [u8]);
 
 /// What is to be recorded of a file that was read.
+#[derive(Default)]
 struct Captured {
     inode: Inode,
     piece: Vec<u8>,
@@ -28,12 +30,12 @@ struct Captured {
     flaws: Vec<String>,
 }
 
-impl Sweep<'_, '_, '_> {
+impl<'s> Sweep<'s, '_, '_, '_> {
     /// A file with several names: its content once, its names each.
     pub(super) fn linked_file(
         &mut self,
         at: At<'_>,
-        directory: &mut dyn Directory,
+        directory: &OpenDirectory<'s>,
         stat: &Stat,
         child: u64,
         old: Option<Old>,
@@ -43,39 +45,79 @@ impl Sweep<'_, '_, '_> {
             return if named_already { Ok(()) } else { self.add_name(at, stat, self.linked[&stat.inode]) };
         }
         let unchanged = old.as_ref().and_then(|old| old.inode.as_ref()).is_some_and(|inode| is_unchanged(inode, stat));
-        if (unchanged && named_already) || self.file(at, directory, stat, (child, old))? {
+        if (unchanged && named_already) || self.file(at, directory, stat, (child, old), None)? {
             self.linked.insert(stat.inode, child);
         }
         Ok(())
     }
 
-    /// Reads a file that is new, or may have changed. False: it is gone or cannot be read, so another name of it has to be tried.
+    /// A file with one name that is new, or may have changed: read now if it is large, else while the sweep goes on.
+    pub(super) fn soon(
+        &mut self,
+        at: At<'_>,
+        directory: &OpenDirectory<'s>,
+        stat: &Stat,
+        node: (u64, Option<Old>),
+    ) -> Result<(), Error> {
+        if stat.size > INLINE_BYTES_MAX as u64 {
+            return self.file(at, directory, stat, node, None).map(drop);
+        }
+        let (child, old) = node;
+        self.parts.ahead.ask(directory, at, stat, Unread { child, old })?;
+        match self.parts.ahead.take_if_full()? {
+            Some(arrived) => self.arrived(arrived),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for every small file that was asked for.
+    pub(super) fn read_all(&mut self) -> Result<(), Error> {
+        while let Some(arrived) = self.parts.ahead.take()? {
+            self.arrived(arrived)?;
+            self.after_entry()?;
+        }
+        Ok(())
+    }
+
+    fn arrived(&mut self, arrived: Arrived<'s, Unread>) -> Result<(), Error> {
+        let Arrived { group: Group { directory, node, path, files }, reads } = arrived;
+        for ((name, stat, Unread { child, old }), read) in files.into_iter().zip(reads) {
+            self.file((node, &path, &name), &directory, &stat, (child, old), Some(read))?;
+        }
+        Ok(())
+    }
+
+    /// Records a file that is new, or may have changed; `read`: what reading it gave, if that was done already. False: it is gone or cannot be read, so another name
+    /// of it has to be tried.
     pub(super) fn file(
         &mut self,
         at: At<'_>,
-        directory: &mut dyn Directory,
+        directory: &OpenDirectory<'s>,
         stat: &Stat,
         node: (u64, Option<Old>),
+        mut read: Option<SmallRead>,
     ) -> Result<bool, Error> {
         let (child, old) = node;
         let old_inode = old.as_ref().and_then(|old| old.inode.as_ref());
         let mut stat = stat.clone();
         for attempt in 1.. {
-            let captured = match self.capture(at, directory, &stat, (child, old_inode)) {
+            let is_last = attempt >= ATTEMPTS_MAX;
+            let captured = match self.capture(at, &**directory, &stat, (child, old_inode), (read.take(), is_last)) {
                 Ok(captured) => captured,
                 Err(Error::Source(SourceError::Gone { .. })) => return self.file_is_gone(at, old).map(|()| false),
                 Err(Error::Source(error)) => return self.unread(at, old.is_some(), error).map(|()| false),
                 Err(error) => return Err(error),
             };
             // Rows of blocks cannot be taken back, so only what lies in the row of the entry is read again.
-            if captured.torn && attempt < ATTEMPTS_MAX && captured.inode.inline.is_some() {
+            let again = captured.as_ref().is_none_or(|captured| captured.torn && captured.inode.inline.is_some());
+            let Some(captured) = captured.filter(|_| is_last || !again) else {
                 match directory.stat(at.2) {
                     Ok(Some(again)) if again.inode == stat.inode => stat = again,
                     Ok(_) | Err(SourceError::Gone { .. }) => return self.file_is_gone(at, old).map(|()| false),
                     Err(error) => return self.unread(at, old.is_some(), error).map(|()| false),
                 }
                 continue;
-            }
+            };
             if captured.torn {
                 self.miss(at, MissedWhat::Mixed, "it was changing while it was read; what was captured is a mixture");
             }
@@ -99,61 +141,65 @@ impl Sweep<'_, '_, '_> {
         }
     }
 
+    /// `None`: it has outgrown its stat, and this is not the last attempt.
     fn capture(
         &mut self,
         at: At<'_>,
-        directory: &mut dyn Directory,
+        directory: &dyn Directory,
+        stat: &Stat,
+        node: (u64, Option<&Inode>),
+        (read, is_last): (Option<SmallRead>, bool),
+    ) -> Result<Option<Captured>, Error> {
+        if stat.size <= INLINE_BYTES_MAX as u64 {
+            match read.unwrap_or_else(|| read_small(directory, at.2, stat))? {
+                Some(file) => return Ok(Some(self.capture_small(stat, node.1, file))),
+                None if !is_last => return Ok(None),
+                None => {}
+            }
+        }
+        self.capture_large(at, directory, stat, node).map(Some)
+    }
+
+    fn capture_small(&mut self, stat: &Stat, old: Option<&Inode>, file: SmallFile) -> Captured {
+        let SmallFile { content, attributes, verdict } = file;
+        self.tally.bytes_read += content.len() as u64;
+        self.parts.progress.bytes_read.store(self.tally.bytes_read, Ordering::Relaxed);
+        let mut inode = Inode { size: content.len() as u64, ..inode_of(stat, false) };
+        let is_new = self.small(&mut inode, old, &content);
+        let (piece, sign_bytes) = if is_new { (content, inode.size as usize) } else { (Vec::new(), 0) };
+        let hides_blocks = has_blocks(old);
+        finish(inode, verdict, attributes, Captured { piece, sign_bytes, hides_blocks, ..Captured::default() })
+    }
+
+    fn capture_large(
+        &mut self,
+        at: At<'_>,
+        directory: &dyn Directory,
         stat: &Stat,
         node: (u64, Option<&Inode>),
     ) -> Result<Captured, Error> {
-        let (child, old) = node;
         let mut open = directory.open(at.2, stat)?;
-        let mut flaws = Vec::new();
-        // Before the content, so that a file that goes away meanwhile leaves no rows behind; `finish` sees a change of either.
+        // By name and before the content, so that a file that goes away meanwhile leaves no rows behind; `finish` sees a change of either.
         let attributes = match directory.attributes(at.2, stat) {
-            Ok(attributes) => Some(attributes),
-            Err(error @ SourceError::Unreadable { .. }) => {
-                flaws.push(error.to_string());
-                None
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) if !matches!(error, SourceError::Unreadable { .. }) => return Err(error.into()),
+            attributes => attributes,
         };
-        let small = if stat.size <= INLINE_BYTES_MAX as u64 { read_small(open.as_mut(), stat.size)? } else { None };
+        let mut captured = Captured::default();
         let mut inode = inode_of(stat, false);
-        let (mut piece, mut sign_bytes, mut complete) = (Vec::new(), 0, true);
-        let is_small = small.is_some();
-        match small {
-            Some(bytes) => {
-                self.tally.bytes_read += bytes.len() as u64;
-                inode.size = bytes.len() as u64;
-                if self.small(&mut inode, old, &bytes) {
-                    sign_bytes = bytes.len();
-                    piece = bytes;
-                }
-            }
-            None => complete = self.large(at, open.as_mut(), stat, (child, old))?,
-        }
+        inode.mixed = !self.large(at, open.as_mut(), stat, node)?;
         let verdict = match open.finish() {
-            _ if !complete => ReadVerdict::Unsettled,
+            _ if inode.mixed => ReadVerdict::Unsettled,
             Ok(verdict) => verdict,
-            Err(error) if is_small || matches!(error, SourceError::SourceGone { .. }) => return Err(error.into()),
+            Err(error) if error.ends_the_run() => return Err(error.into()),
             // Its rows are in: what was read is what is captured.
             Err(error) => {
-                flaws.push(error.to_string());
-                complete = false;
+                captured.flaws.push(error.to_string());
+                inode.mixed = true;
                 ReadVerdict::Unsettled
             }
         };
-        drop(open);
         self.parts.progress.bytes_read.store(self.tally.bytes_read, Ordering::Relaxed);
-        let torn = verdict == ReadVerdict::Torn;
-        inode.settled = verdict == ReadVerdict::Settled && attributes.is_some();
-        inode.mixed = torn || !complete;
-        if !add_attributes(&mut inode, attributes.unwrap_or_default(), &mut piece, PIECE_BYTES_MAX) {
-            flaws.push(ATTRIBUTES_TOO_LARGE.to_owned());
-        }
-        debug_assert!(piece.len() <= PIECE_BYTES_MAX);
-        Ok(Captured { torn, inode, piece, sign_bytes, hides_blocks: is_small && has_blocks(old), flaws })
+        Ok(finish(inode, verdict, attributes, captured))
     }
 
     /// Content that goes into the row of its entry; true: its bytes have to be stored.
@@ -230,4 +276,25 @@ impl Sweep<'_, '_, '_> {
             error => Err(error),
         }
     }
+}
+
+/// The verdict and the attributes of a file whose content is in.
+fn finish(
+    mut inode: Inode,
+    verdict: ReadVerdict,
+    attributes: Result<Attributes, SourceError>,
+    mut captured: Captured,
+) -> Captured {
+    captured.torn = verdict == ReadVerdict::Torn;
+    inode.settled = verdict == ReadVerdict::Settled && attributes.is_ok();
+    inode.mixed |= captured.torn;
+    let attributes = attributes.unwrap_or_else(|error| {
+        captured.flaws.insert(0, error.to_string());
+        Attributes::default()
+    });
+    if !add_attributes(&mut inode, attributes, &mut captured.piece, PIECE_BYTES_MAX) {
+        captured.flaws.push(ATTRIBUTES_TOO_LARGE.to_owned());
+    }
+    debug_assert!(captured.piece.len() <= PIECE_BYTES_MAX);
+    Captured { inode, ..captured }
 }

@@ -48,7 +48,7 @@ impl Vanished {
     }
 }
 
-impl Sweep<'_, '_, '_> {
+impl Sweep<'_, '_, '_, '_> {
     /// A name is gone; what it stood for may turn up under another.
     pub(super) fn vanish(&mut self, directory: u64, name: &[u8], entry: Entry) -> Result<(), Error> {
         self.parts.pipeline.rows.add(Class::Tree, key::entry(directory, name), Value::Tombstone);
