@@ -17,5 +17,6 @@ mod quantity;
 mod settings;
 
 fn main() -> std::process::ExitCode {
+    volume::share_one_heap();
     app::run()
 }

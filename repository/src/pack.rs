@@ -66,15 +66,11 @@ pub struct PackBuilder {
 }
 
 impl PackBuilder {
-    /// Begins a pack that will hold about `pack_bytes_target`; `salt` is random and fresh.
-    pub fn new(
-        object: Binding<'_>,
-        keys: &[&ClassKey],
-        salt: [u8; 32],
-        pack_bytes_target: usize,
-    ) -> Result<PackBuilder, Error> {
+    /// Begins a pack in the memory of `room`, whose content is dropped; `salt` is random and fresh.
+    pub fn new(object: Binding<'_>, keys: &[&ClassKey], salt: [u8; 32], room: Vec<u8>) -> Result<PackBuilder, Error> {
         let sealer = Sealer::new(object, keys, salt)?;
-        let mut out = Vec::with_capacity(pack_bytes_target);
+        let mut out = room;
+        out.clear();
         out.extend_from_slice(sealer.header());
         Ok(PackBuilder {
             sealer,

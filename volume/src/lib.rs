@@ -23,5 +23,6 @@ pub use read::settle::WriterProbe;
 pub use restore::DirectoryTarget;
 pub use restore::open_target;
 pub use restore::single::{BlockTarget, FileTarget};
+pub use sys::heap::share_one_heap;
 pub use walk::single::SingleSource;
 pub use walk::{DirectorySource, SourceOptions, open_source};

@@ -7,6 +7,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod device;
+pub(crate) mod heap;
 pub(crate) mod lease;
 pub(crate) mod open;
 pub(crate) mod stat;

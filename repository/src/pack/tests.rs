@@ -15,7 +15,7 @@ fn keys() -> [ClassKey; 3] {
 
 fn sample() -> (Bytes, PackSummary, Vec<BlobPosition>) {
     let keys = keys();
-    let mut builder = PackBuilder::new(NAME, &keys.each_ref(), [5; 32], 1 << 20).unwrap();
+    let mut builder = PackBuilder::new(NAME, &keys.each_ref(), [5; 32], Vec::new()).unwrap();
     let mut compressor = Compressor::new(1).unwrap();
     let mut positions = Vec::new();
     for n in 0..5u8 {

@@ -64,7 +64,7 @@ fn fixture(rows: u64, rows_per_table: usize) -> Fixture {
         let salt = domain.random().unwrap();
         let binding = domain.binding(ObjectKind::Pack, &name);
         let mut filled =
-            PackBuilder::new(binding, &[&keys.structure, &keys.metadata, &keys.data], salt, 1 << 20).unwrap();
+            PackBuilder::new(binding, &[&keys.structure, &keys.metadata, &keys.data], salt, Vec::new()).unwrap();
         tables.push(built.place(&mut filled, pack, &|_| PackSummary::default()).unwrap());
         let (bytes, summary) = filled.finish().unwrap();
         domain.store().put(&name, bytes).unwrap();

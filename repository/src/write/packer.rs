@@ -58,6 +58,8 @@ struct State {
     in_flight: usize,
     stored: StoredBytes,
     failure: Option<Error>,
+    /// Memory of packs that were sent: the kernel need not give and clear it again for each.
+    rooms: Vec<Vec<u8>>,
 }
 
 struct OpenPack {
@@ -104,6 +106,7 @@ impl Packer {
             in_flight: 0,
             stored: StoredBytes::default(),
             failure: None,
+            rooms: Vec::new(),
         };
         let packer = Packer {
             domain: domain.clone(),
@@ -144,11 +147,13 @@ impl Packer {
             let Ok(Outgoing { pack, name, bytes, segments }) = outgoing else { return };
             let length = bytes.len() as u64;
             let result = match self.destination {
-                Destination::Store(_) => self.send(pack, &name, bytes, segments),
+                Destination::Store(_) => self.send(pack, &name, bytes.clone(), segments),
                 Destination::Nowhere => Ok(()),
             };
             let mut state = self.lock();
             state.in_flight -= 1;
+            // A request that was given up may still hold it.
+            state.rooms.extend(bytes.try_into_mut().ok().map(Vec::from));
             match result {
                 Ok(()) => state.stored.total += length,
                 Err(error) => {
@@ -173,6 +178,10 @@ impl Packer {
         })
     }
 
+    fn room(&self, state: &mut State) -> Vec<u8> {
+        state.rooms.pop().unwrap_or_else(|| Vec::with_capacity(self.pack_bytes_target))
+    }
+
     fn open_pack<'a>(&self, state: &'a mut State) -> Result<&'a mut OpenPack, Error> {
         if let Some(failure) = state.failure.take() {
             state.failure = Some(Error::Cancelled);
@@ -186,7 +195,7 @@ impl Packer {
             let salt = self.domain.random()?;
             let keys = [&self.keys.structure, &self.keys.metadata, &self.keys.data];
             let builder =
-                PackBuilder::new(self.domain.binding(ObjectKind::Pack, &name), &keys, salt, self.pack_bytes_target)?;
+                PackBuilder::new(self.domain.binding(ObjectKind::Pack, &name), &keys, salt, self.room(state))?;
             state.open = Some(OpenPack { id, name, salt, builder, segments: Vec::new() });
         }
         state.open.as_mut().ok_or_else(|| Error::Bug("a pack that was just opened is gone".into()))

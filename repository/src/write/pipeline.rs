@@ -323,7 +323,7 @@ impl<'a, 'p> Worker<'a, 'p> {
     }
 
     fn block(&mut self, job: BlockJob) -> Result<(), Error> {
-        let BlockJob { file, block, data, bytes, old } = job;
+        let BlockJob { file, block, mut data, bytes, old } = job;
         let pipeline = self.pipeline;
         let Some(change) = compare(&pipeline.hashing, block, &data, bytes, &old) else {
             pipeline.return_buffer(data);
@@ -332,11 +332,15 @@ impl<'a, 'p> Worker<'a, 'p> {
         file.add(change.sum);
         pipeline.counters.bytes_changed.fetch_add(change.bytes_changed, Ordering::Relaxed);
         self.payload.clear();
-        for (start, end) in &change.pieces {
-            // What lies beyond the data that was read is a hole inside the last page.
-            let present = data.get(*start..(*end).min(data.len())).unwrap_or_default();
-            self.payload.extend_from_slice(present);
-            self.payload.resize(self.payload.len() + (end - start - present.len()), 0);
+        match change.pieces.as_slice() {
+            // All of it differs, as in every first backup: the buffers change places.
+            [(0, end)] if *end == data.len() => std::mem::swap(&mut self.payload, &mut data),
+            pieces => pieces.iter().for_each(|(start, end)| {
+                // What lies beyond the data that was read is a hole inside the last page.
+                let present = data.get(*start..(*end).min(data.len())).unwrap_or_default();
+                self.payload.extend_from_slice(present);
+                self.payload.resize(self.payload.len() + (end - start - present.len()), 0);
+            }),
         }
         pipeline.return_buffer(data);
         pipeline.rows.add(Class::Sign, key::sign(file.node, block), Value::Sign(change.signs));

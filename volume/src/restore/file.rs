@@ -18,9 +18,13 @@ use super::temporary::TemporaryNames;
 use super::{Place, zero};
 use crate::error::{errno_of, target_error};
 use crate::read::read_full;
+use crate::sys::cache;
 
 /// New files up to this size get it at the end, where the last write did not.
 const STRETCH_LATER_BYTES_MAX: u64 = 1 << 20;
+
+/// After so many bytes the kernel is told to begin writing them to the disk: at the end of the restore there is less to wait for.
+const WRITE_OUT_BYTES: u64 = 32 << 20;
 
 /// An open file of a target.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(super) struct RestoredFile {
     size: u64,
     /// How long the file is by now, as far as we made it. A new small file that is written whole need not be stretched first.
     length: AtomicU64,
+    /// Bytes written so far.
+    written: AtomicU64,
     /// Until the file has its real name.
     temporary: Option<String>,
 }
@@ -62,7 +68,7 @@ impl RestoredFile {
     fn new(place: Place<'_>, fd: OwnedFd, size: u64, length: u64, temporary: Option<String>) -> RestoredFile {
         let Place { parent, name, text } = place;
         let (file, length) = (File::from(fd), AtomicU64::new(length));
-        RestoredFile { file, parent, name: name.to_vec(), text, size, length, temporary }
+        RestoredFile { file, parent, name: name.to_vec(), text, size, length, written: AtomicU64::new(0), temporary }
     }
 
     fn resize(&self, size: u64) -> Result<(), TargetError> {
@@ -102,6 +108,11 @@ impl TargetFile for RestoredFile {
         let end = self.end(offset, bytes.len() as u64)?;
         self.file.write_all_at(bytes, offset).map_err(|error| self.error(errno_of(&error)))?;
         self.length.fetch_max(end, Ordering::AcqRel);
+        let before = self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if before / WRITE_OUT_BYTES != (before + bytes.len() as u64) / WRITE_OUT_BYTES {
+            // Only a hint: the restore waits for the disk at its end whatever comes of it.
+            let _ = cache::begin_write_out(&self.file);
+        }
         Ok(())
     }
 

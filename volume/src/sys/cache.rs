@@ -59,6 +59,12 @@ pub(crate) fn write_out(fd: impl AsFd) -> Result<(), Errno> {
     Errno::result(unsafe { libc::sync_file_range(fd.as_fd().as_raw_fd(), 0, 0, flags) }).map(drop)
 }
 
+/// Lets the kernel begin to write dirty pages of the whole file to the disk, without waiting for it.
+pub(crate) fn begin_write_out(fd: impl AsFd) -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    Errno::result(unsafe { libc::sync_file_range(fd.as_fd().as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) }).map(drop)
+}
+
 /// Here because a mapping needs unsafe code.
 #[cfg(test)]
 mod tests {
