@@ -2,6 +2,8 @@
 //!
 //! In: bytes and a key. Out: page hashes, page signatures, segment hashes, derived keys. Never: an unkeyed hash of anything that a tenant wrote, except over sealed bytes.
 
+use zeroize::Zeroizing;
+
 /// The unit of comparison: 4 KiB, aligned.
 pub const PAGE_BYTES: usize = 4096;
 /// Pages of a block.
@@ -26,7 +28,7 @@ pub fn sealed_hash(sealed: &[u8]) -> Hash {
 
 /// The key under which content of one domain is named; never changes, so that content is recognised for ever.
 #[derive(Clone)]
-pub struct HashingKey(pub(crate) [u8; 32]);
+pub struct HashingKey(pub(crate) Zeroizing<[u8; 32]>);
 
 impl std::fmt::Debug for HashingKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,7 +39,7 @@ impl std::fmt::Debug for HashingKey {
 impl HashingKey {
     /// From 32 secret bytes.
     pub fn new(key: [u8; 32]) -> HashingKey {
-        HashingKey(key)
+        HashingKey(Zeroizing::new(key))
     }
 
     /// The hash of one page (1 to 4,096 bytes).

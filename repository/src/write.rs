@@ -3,7 +3,7 @@
 //! In: a source, a domain, and options. Out: one restore point that is complete or says what is missing, and a report. Never: changes the source, waits for
 //! another writer, or needs more memory than its budget, whatever the source.
 //!
-//! The stages, in the order in which data meets them: [`sweep`] finds what differs, [`content`] reads it, [`pipeline`] hashes, compares, deduplicates and
+//! The stages, in the order in which data meets them: [`sweep`] finds what differs, [`ahead`] and [`content`] read it, [`pipeline`] hashes, compares, deduplicates and
 //! compresses it on all cores, [`packer`] seals it into packs and puts them, [`rows`] and [`recorder`] write the metadata and the restore point.
 
 mod ahead;

@@ -6,6 +6,8 @@
 //! The planner walks the tree, makes directories and nodes, and collects where the content of many files lies; the engine fetches that pack by pack, opens each
 //! blob once and scatters its pages to the files. Hard links follow, and the metadata of directories last.
 
+mod batch;
+mod bounds;
 mod delta;
 mod directories;
 mod engine;

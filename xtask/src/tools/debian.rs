@@ -17,8 +17,8 @@ pub(crate) enum Need {
     Bench,
 }
 
-/// Package, the program that tells whether it is there, and who needs it.
-const PACKAGES: [(&str, &str, Need); 9] = [
+/// Package, the program (or module of Python) that tells whether it is there, and who needs it.
+const PACKAGES: [(&str, &str, Need); 10] = [
     ("attr", "setfattr", Need::Test),
     ("acl", "setfacl", Need::Test),
     ("sqlite3", "sqlite3", Need::Test),
@@ -26,13 +26,14 @@ const PACKAGES: [(&str, &str, Need); 9] = [
     ("e2fsprogs", "mkfs.ext4", Need::Test),
     ("xfsprogs", "mkfs.xfs", Need::Test),
     ("btrfs-progs", "mkfs.btrfs", Need::Test),
+    ("python3-venv", "python3 -m ensurepip", Need::Test),
     ("restic", "restic", Need::Bench),
     ("borgbackup", "borg", Need::Bench),
 ];
 
 /// Installs what is missing: by itself as root, otherwise it says how.
 pub(super) fn install(needs: &[Need]) -> Result<()> {
-    let missing = missing(needs, |program| process::find_program(program).is_some());
+    let missing = missing(needs, is_there);
     if missing.is_empty() {
         return Ok(());
     }
@@ -47,6 +48,15 @@ pub(super) fn install(needs: &[Need]) -> Result<()> {
     apt_get(&["update", "-q"]).with_context(|| format!("by hand: {advice}"))?;
     let arguments = ["install", "-y", "-q", "--no-install-recommends"];
     apt_get(&[&arguments[..], &missing].concat()).with_context(|| format!("by hand: {advice}"))
+}
+
+fn is_there(program: &str) -> bool {
+    match program.split_once(" -m ") {
+        None => process::find_program(program).is_some(),
+        Some((python, module)) => {
+            process::capture(Command::new(python).args(["-c", &format!("import {module}")])).is_ok()
+        }
+    }
 }
 
 fn apt_get(arguments: &[&str]) -> Result<()> {

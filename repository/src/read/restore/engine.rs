@@ -3,10 +3,9 @@
 //! In: batches of pieces: which bytes of which blob belong where in which file. Out: files. Never: more fetched bytes in memory than its share of the budget, a
 //! blob opened twice in a batch, or a thread that waits for ever when another fails.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
@@ -17,9 +16,11 @@ use crate::read::packs::{PackIndex, slice};
 use crate::read::points::concerns_one_object;
 use crate::read::view::View;
 use crate::target::{Target, TargetError};
-use crate::tree::{Location, PackId};
+use crate::tree::PackId;
 
 use super::RestoreOptions;
+use super::batch::Batch;
+use super::bounds::{Budget, Permit, Underway};
 use super::file::{FileError, FileJob};
 use super::report::FailedList;
 
@@ -33,89 +34,6 @@ const RANGE_BYTES_MAX: u64 = 16 << 20;
 pub(super) const FETCHERS: usize = 4;
 /// Blobs that wait for a worker.
 const TASKS_MAX: usize = 64;
-
-/// Which bytes of a blob belong where in which file.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    /// Index in the batch's list.
-    pack: u32,
-    blob: u32,
-    offset: u32,
-    length: u32,
-    /// Index in the batch's list.
-    file: u32,
-    at: u64,
-}
-
-/// Pieces of many files, to be fetched together.
-#[derive(Default)]
-pub(super) struct Batch {
-    files: Vec<Arc<FileJob>>,
-    pieces: Vec<Piece>,
-    packs: Vec<PackId>,
-    pack_numbers: HashMap<PackId, u32>,
-    /// Files without any piece.
-    empty: Vec<Arc<FileJob>>,
-    /// When the last part of the batch is done, whoever waits for it is told.
-    _running: Option<Running>,
-}
-
-/// What a file in a batch takes, apart from its pieces: the job, its metadata and its path.
-const FILE_BYTES: usize = 640;
-
-impl Batch {
-    /// About how much memory it takes.
-    pub(super) fn bytes(&self) -> usize {
-        (self.files.len() + self.empty.len()) * FILE_BYTES + self.pieces.len() * size_of::<Piece>()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.empty.is_empty()
-    }
-
-    /// Adds a file; returns its number for [`Batch::add_piece`].
-    pub(super) fn add_file(&mut self, file: Arc<FileJob>) -> u32 {
-        self.files.push(file);
-        (self.files.len() - 1) as u32
-    }
-
-    /// Adds a file that needs nothing from packs.
-    pub(super) fn add_empty(&mut self, file: Arc<FileJob>) {
-        self.empty.push(file);
-    }
-
-    /// `length` bytes from a place on belong at byte `at` of a file.
-    pub(super) fn add_piece(&mut self, file: u32, at: u64, from: Location, length: u32) {
-        let Batch { packs, pack_numbers, .. } = self;
-        let pack = *pack_numbers.entry(from.pack).or_insert_with(|| {
-            packs.push(from.pack);
-            (packs.len() - 1) as u32
-        });
-        if let Some(job) = self.files.get(file as usize) {
-            job.expect_piece();
-        }
-        self.pieces.push(Piece { pack, blob: from.blob, offset: from.offset, length, file, at });
-    }
-
-    /// The pieces of one pack after the other, in each blob by blob.
-    fn sort(&mut self) {
-        let Batch { pieces, packs, .. } = self;
-        let pack = |piece: &Piece| packs.get(piece.pack as usize).copied();
-        pieces.sort_unstable_by_key(|piece| (pack(piece), piece.blob, piece.offset, piece.file, piece.at));
-    }
-
-    /// Splits a range of pieces where `differs` says that two neighbours do not belong together.
-    fn groups(&self, range: Range<usize>, same: impl Fn(&Piece, &Piece) -> bool) -> Vec<Range<usize>> {
-        let mut groups: Vec<Range<usize>> = Vec::new();
-        for index in range {
-            match groups.last_mut() {
-                Some(last) if same(&self.pieces[last.start], &self.pieces[index]) => last.end = index + 1,
-                _ => groups.push(index..index + 1),
-            }
-        }
-        groups
-    }
-}
 
 /// The pieces of one pack.
 pub(super) struct PackJob {
@@ -141,54 +59,6 @@ pub(super) struct BlobTask {
     batch: Arc<Batch>,
     pieces: Range<usize>,
     _permit: Arc<Permit>,
-}
-
-/// How many bytes may be fetched and not yet scattered.
-struct Budget {
-    total: u64,
-    free: Mutex<u64>,
-    changed: Condvar,
-}
-
-struct Permit {
-    budget: Arc<Budget>,
-    bytes: u64,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        *self.budget.free.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
-        self.budget.changed.notify_all();
-    }
-}
-
-impl Budget {
-    /// Waits until so many bytes are free; what is larger than the whole budget waits for all of it.
-    fn take(self: &Arc<Budget>, bytes: u64) -> Arc<Permit> {
-        let bytes = bytes.min(self.total);
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        while *free < bytes {
-            free = self.changed.wait(free).unwrap_or_else(PoisonError::into_inner);
-        }
-        *free -= bytes;
-        Arc::new(Permit { budget: self.clone(), bytes })
-    }
-}
-
-/// How many batches are under way.
-#[derive(Default)]
-struct Underway {
-    batches: Mutex<usize>,
-    changed: Condvar,
-}
-
-struct Running(Arc<Underway>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        *self.0.batches.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.changed.notify_all();
-    }
 }
 
 /// Shared by the planner, the fetchers and the workers.
@@ -217,13 +87,11 @@ pub(super) struct Work {
 
 impl<'a> Engine<'a> {
     pub(super) fn new(view: &'a View, target: &'a dyn Target, options: &'a RestoreOptions) -> Engine<'a> {
-        let total = options.memory_budget_bytes as u64 / 2;
-        let budget = Budget { total, free: Mutex::new(total), changed: Condvar::new() };
         Engine {
             view,
             target,
             options,
-            budget: Arc::new(budget),
+            budget: Budget::new(options.memory_budget_bytes as u64 / 2),
             underway: Arc::default(),
             failed: Mutex::default(),
             failure: Mutex::new(None),
@@ -283,11 +151,7 @@ impl<'a> Engine<'a> {
 
     /// Waits until no batch is under way.
     pub(super) fn wait(&self) -> Result<(), Error> {
-        let mut batches = self.underway.batches.lock().unwrap_or_else(PoisonError::into_inner);
-        while *batches > 0 {
-            batches = self.underway.changed.wait(batches).unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(batches);
+        self.underway.wait();
         self.check()
     }
 
@@ -298,8 +162,7 @@ impl<'a> Engine<'a> {
             return Ok(());
         }
         batch.sort();
-        *self.underway.batches.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        batch._running = Some(Running(self.underway.clone()));
+        batch._running = Some(self.underway.begin());
         let batch = Arc::new(batch);
         let ended = |_| Error::Bug("the threads of a restore ended before its planner".into());
         for pieces in batch.groups(0..batch.pieces.len(), |one, other| one.pack == other.pack) {

@@ -18,9 +18,10 @@ use crate::target::{Target, TargetError};
 use crate::tree::MissedWhat;
 
 use super::RestoreOptions;
+use super::batch::Batch;
 use super::delta::SignRows;
 use super::directories::{self, Spool};
-use super::engine::{Batch, Engine, FETCHERS, Submit};
+use super::engine::{Engine, FETCHERS, Submit};
 use super::report::FailedList;
 
 mod content;

@@ -112,7 +112,7 @@ impl<'s> Sweep<'s, '_, '_, '_> {
             let again = captured.as_ref().is_none_or(|captured| captured.torn && captured.inode.inline.is_some());
             let Some(captured) = captured.filter(|_| is_last || !again) else {
                 match directory.stat(at.2) {
-                    Ok(Some(again)) if again.inode == stat.inode => stat = again,
+                    Ok(Some(now)) if now.inode == stat.inode => stat = now,
                     Ok(_) | Err(SourceError::Gone { .. }) => return self.file_is_gone(at, old).map(|()| false),
                     Err(error) => return self.unread(at, old.is_some(), error).map(|()| false),
                 }
