@@ -7,6 +7,7 @@
 //! compresses it on all cores, [`packer`] seals it into packs and puts them, [`rows`] and [`recorder`] write the metadata and the restore point.
 
 mod ahead;
+mod begin;
 mod block;
 mod content;
 mod dedup;
@@ -25,18 +26,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use model::{SessionId, VolumeId};
+use model::SessionId;
 
 use crate::Error;
 use crate::domain::Domain;
 use crate::point::{Outcome, Requests, Statistics, VolumeIdentity, VolumeKind};
-use crate::session::{PointId, Session};
+use crate::session::PointId;
 use crate::source::{Source, SourceKind, Time};
 use crate::store;
 
 use ahead::{Ahead, READERS};
+use begin::{Begun, ContinueFrom, begin, parent_to_look_at};
 use dedup::Dedup;
-use journal::{Journal, Resumable};
+use journal::Journal;
 use packer::{Destination, Packer};
 use parent::Parent;
 use pipeline::{Pipeline, Worker};
@@ -58,8 +60,6 @@ pub const MEMORY_BUDGET_BYTES_MIN: usize = 32 * MIB;
 pub const MEMORY_BUDGET_BYTES_DEFAULT: usize = 128 * MIB;
 /// Packs are cut here unless memory is short.
 const PACK_BYTES_TARGET: usize = 32 * MIB;
-/// So many of the newest restore points are tried before a run begins from nothing.
-const CANDIDATES_MAX: usize = 3;
 /// Packs being put at the same time.
 const LANES: usize = 2;
 
@@ -229,13 +229,6 @@ pub fn backup(domain: &Domain, source: &dyn Source, options: &BackupOptions) -> 
     }
 }
 
-/// What a run builds on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ContinueFrom {
-    Newest,
-    Nothing,
-}
-
 /// Does everything that a backup does, except that nothing is stored, announced or remembered.
 pub fn preview(domain: &Domain, source: &dyn Source, options: &BackupOptions) -> Result<Preview, Error> {
     let clock = Clock::start(domain);
@@ -403,113 +396,4 @@ fn report_of(tally: &Tally, pipeline: &Pipeline<'_>, cost: &Cost) -> Report {
         ..Statistics::default()
     };
     Report { outcome: tally.outcome(), missed: tally.missed, statistics }
-}
-
-/// The volume's journal and what a killed run left in it. Without one a backup works all the same, so trouble with it is only reported.
-fn open_journal(domain: &Domain, volume: VolumeId, options: &BackupOptions) -> (Option<Journal>, Option<Resumable>) {
-    let Some(directory) = &options.journal_directory else { return (None, None) };
-    match Journal::open(directory, volume, domain.hashing()) {
-        Ok(Some((journal, left))) => (Some(journal), left),
-        Ok(None) => {
-            tracing::warn!(
-                "another backup of this volume is running on this machine; this one goes on without a journal"
-            );
-            (None, None)
-        }
-        Err(error) => {
-            tracing::warn!(%error, directory = %directory.display(), "no journal: a run that is killed will begin again at its last checkpoint");
-            (None, None)
-        }
-    }
-}
-
-/// How a run begins.
-struct Begun {
-    /// `None`: nothing is announced, so nothing will be committed.
-    session: Option<Session>,
-    resumed: Option<Resumable>,
-    parent: Option<Parent>,
-    destination: Destination,
-}
-
-fn begin(domain: &Domain, options: &BackupOptions, from: ContinueFrom) -> Result<Begun, Error> {
-    let window_bytes = Shares::of(options.memory_budget_bytes)?.window_bytes;
-    let volume = domain.volume_id(&options.volume);
-    let (journal, left) = open_journal(domain, volume, options);
-    let Continued { session, resumed, parent } =
-        continue_from(domain, (volume, &options.writer()), left, from, window_bytes)?;
-    if let Some(journal) = &journal {
-        let begun = journal.begin(session.id(), session.announcement(), resumed.as_ref());
-        begun.map_err(|source| Error::Invalid(format!("the journal cannot be written: {source}")))?;
-    }
-    Ok(Begun { session: Some(session), resumed, parent, destination: Destination::Store(journal) })
-}
-
-/// The newest restore point that can be read, not pinned: for looking only.
-fn parent_to_look_at(domain: &Domain, options: &BackupOptions) -> Result<Option<Parent>, Error> {
-    let window_bytes = Shares::of(options.memory_budget_bytes)?.window_bytes;
-    let mut candidates = Session::candidates(domain, domain.volume_id(&options.volume))?;
-    candidates.sort_by_key(|point| std::cmp::Reverse(point.session));
-    for candidate in candidates.into_iter().take(CANDIDATES_MAX) {
-        if let Some(parent) = open_parent(domain, candidate, window_bytes)? {
-            return Ok(Some(parent));
-        }
-    }
-    Ok(None)
-}
-
-/// The session of a run, and what it builds on.
-struct Continued {
-    session: Session,
-    resumed: Option<Resumable>,
-    parent: Option<Parent>,
-}
-
-/// The session of a killed run if it still counts, else a new one that pins the newest restore point that it may continue. A candidate that was ended meanwhile, or
-/// whose point cannot be read, costs one announcement.
-fn continue_from(
-    domain: &Domain,
-    run: (VolumeId, &str),
-    left: Option<Resumable>,
-    from: ContinueFrom,
-    window_bytes: u64,
-) -> Result<Continued, Error> {
-    let (volume, writer) = run;
-    if from == ContinueFrom::Nothing {
-        let session = Session::open(domain, volume, Vec::new(), writer)?;
-        return Ok(Continued { session, resumed: None, parent: None });
-    }
-    if let Some(left) = left.filter(|left| left.announcement.volume == volume)
-        && let Some(session) = Session::resume(domain, left.session, &left.announcement)?
-    {
-        tracing::info!(session = %left.session, packs = left.next_seq, "going on with the run that was interrupted");
-        let parent = open_pinned(domain, &session, window_bytes)?;
-        return Ok(Continued { session, resumed: Some(left), parent });
-    }
-    let mut candidates = Session::candidates(domain, volume)?;
-    candidates.sort_by_key(|point| std::cmp::Reverse(point.session));
-    for candidate in candidates.into_iter().take(CANDIDATES_MAX) {
-        let session = Session::open(domain, volume, vec![candidate], writer)?;
-        if let Some(parent) = open_pinned(domain, &session, window_bytes)? {
-            return Ok(Continued { session, resumed: None, parent: Some(parent) });
-        }
-    }
-    Ok(Continued { session: Session::open(domain, volume, Vec::new(), writer)?, resumed: None, parent: None })
-}
-
-/// The pinned point, if it is still valid and can be read.
-fn open_pinned(domain: &Domain, session: &Session, window_bytes: u64) -> Result<Option<Parent>, Error> {
-    session.pins().first().map_or(Ok(None), |pin| open_parent(domain, *pin, window_bytes))
-}
-
-/// A point, if it can be read.
-fn open_parent(domain: &Domain, point: PointId, window_bytes: u64) -> Result<Option<Parent>, Error> {
-    match Parent::open(domain, point, window_bytes) {
-        Ok(parent) => Ok(Some(parent)),
-        Err(error) if matches!(error.class(), model::ErrorClass::Corrupt | model::ErrorClass::Missing) => {
-            tracing::warn!(%error, "a restore point cannot be continued");
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
 }

@@ -10,6 +10,7 @@
 //! 3. [`restore`]: entries are written under temporary names and renamed. 4. `sys`: what the kernel offers for this, the only unsafe code.
 
 mod error;
+mod extended;
 mod listing;
 pub mod read;
 pub mod restore;

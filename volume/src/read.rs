@@ -24,12 +24,12 @@ use nix::unistd::{Whence, lseek64};
 use repository::source::{Attributes, Content, ReadVerdict, SourceError, Stat, Time};
 
 use crate::error::{OpenError, errno_of, source_error};
+use crate::extended::extended;
 use crate::sys::cache;
 use crate::sys::open::Descriptors;
 use crate::sys::stat::statx;
 use crate::sys::xattr::Owner;
 use crate::walk::SourceOptions;
-use crate::walk::directory::extended;
 use footprint::Footprint;
 use settle::{Age, WriterProbe, Writers};
 

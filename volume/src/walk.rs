@@ -28,6 +28,7 @@ use repository::source::{
 };
 
 use crate::error::{OpenError, kind_text, path_text, source_error};
+use crate::extended::extended;
 use crate::read::Reading;
 use crate::read::settle::WriterProbe;
 use crate::sys::open;
@@ -164,7 +165,7 @@ impl Source for DirectorySource {
         };
         let raw = statx(&self.root, b"").map_err(failed)?;
         let stat = self.filesystem.stat(&raw).map_err(failed)?;
-        let extended = directory::extended(Owner::Path(self.root.as_fd()), &self.location)?;
+        let extended = extended(Owner::Path(self.root.as_fd()), &self.location)?;
         Ok((stat, Attributes { link_target: None, extended }))
     }
 

@@ -15,10 +15,10 @@ use repository::source::{
     Stat,
 };
 
-use super::directory::extended;
 use super::stat::{Filesystem, plain_stat};
 use super::{SourceOptions, location_text};
 use crate::error::{OpenError, kind_text, push_name, source_error};
+use crate::extended::extended;
 use crate::read::{self, Reading, device};
 use crate::sys::open;
 use crate::sys::stat::{RawStat, statx};
