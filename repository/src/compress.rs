@@ -3,6 +3,8 @@
 //! In: plaintext of one blob. Out: one zstd frame, or the plaintext itself where compression does not pay. Never: hands out a frame that it has not
 //! decoded and compared, or decodes beyond a known length.
 
+use std::cell::RefCell;
+
 use zstd::bulk;
 
 use crate::Error;
@@ -24,10 +26,11 @@ pub struct Compressed {
     pub bytes: Vec<u8>,
 }
 
-/// Reuses its contexts and its check buffer over many blobs; one per thread.
+/// Reuses its contexts and buffers over many blobs; one per thread.
 pub struct Compressor {
     compressor: bulk::Compressor<'static>,
     decompressor: bulk::Decompressor<'static>,
+    frame: Vec<u8>,
     check: Vec<u8>,
 }
 
@@ -38,6 +41,7 @@ impl Compressor {
         Ok(Compressor {
             compressor: bulk::Compressor::new(level).map_err(failed)?,
             decompressor: bulk::Decompressor::new().map_err(failed)?,
+            frame: Vec::new(),
             check: Vec::new(),
         })
     }
@@ -49,32 +53,47 @@ impl Compressor {
         if plaintext.len() < COMPRESSIBLE_BYTES_MIN {
             return Ok(stored());
         }
-        let bytes = self
-            .compressor
-            .compress(plaintext)
+        let Compressor { compressor, decompressor, frame, check } = self;
+        frame.clear();
+        frame.reserve(zstd::zstd_safe::compress_bound(plaintext.len()));
+        compressor
+            .compress_to_buffer(plaintext, frame)
             .map_err(|error| Error::Bug(format!("zstd failed to compress: {error}")))?;
-        if bytes.len() > plaintext.len() - plaintext.len() / SAVING_MIN_DIVISOR {
+        if frame.len() > plaintext.len() - plaintext.len() / SAVING_MIN_DIVISOR {
             return Ok(stored());
         }
-        self.check.clear();
-        self.check.reserve(plaintext.len());
-        self.decompressor.decompress_to_buffer(&bytes, &mut self.check).map_err(|error| {
+        check.clear();
+        check.reserve(plaintext.len());
+        decompressor.decompress_to_buffer(frame.as_slice(), check).map_err(|error| {
             Error::Bug(format!("zstd cannot decode what it wrote ({error}): suspect this machine's memory"))
         })?;
-        if self.check != plaintext {
+        if check != plaintext {
             return Err(Error::Bug(
                 "decoding gave other bytes than were compressed: suspect this machine's memory".into(),
             ));
         }
-        Ok(Compressed { codec: Codec::Zstd, plaintext_bytes, bytes })
+        // No longer than it is: a table holds thousands of these.
+        Ok(Compressed { codec: Codec::Zstd, plaintext_bytes, bytes: frame.as_slice().to_vec() })
     }
+}
+
+thread_local! {
+    static DECOMPRESSOR: RefCell<Option<bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
 /// Decodes to exactly `plaintext_bytes` bytes, which the caller has authenticated.
 pub fn decompress(codec: Codec, bytes: Vec<u8>, plaintext_bytes: usize) -> Result<Vec<u8>, String> {
     let plaintext = match codec {
         Codec::Stored => bytes,
-        Codec::Zstd => bulk::decompress(&bytes, plaintext_bytes).map_err(|error| format!("zstd: {error}"))?,
+        Codec::Zstd => {
+            DECOMPRESSOR
+                .with_borrow_mut(|decompressor| match decompressor {
+                    Some(decompressor) => decompressor.decompress(&bytes, plaintext_bytes),
+                    // This thread's first: making one clears 160 KiB, which is more work than decoding most blobs.
+                    none => none.insert(bulk::Decompressor::new()?).decompress(&bytes, plaintext_bytes),
+                })
+                .map_err(|error| format!("zstd: {error}"))?
+        }
     };
     if plaintext.len() != plaintext_bytes {
         return Err(format!("{} bytes where {plaintext_bytes} were declared", plaintext.len()));
@@ -97,6 +116,16 @@ mod tests {
         StdRng::seed_from_u64(1).fill(&mut noise[..]);
         let noise = compressor.compress(&noise).unwrap();
         assert_eq!((noise.codec, noise.bytes.len()), (Codec::Stored, 100_000));
+    }
+
+    #[test]
+    fn what_is_kept_takes_no_more_memory_than_its_bytes() {
+        let mut compressor = Compressor::new(1).unwrap();
+        for plaintext in [b"holdfast ".repeat(1800), vec![0; 1 << 20], b"a".to_vec()] {
+            let compressed = compressor.compress(&plaintext).unwrap();
+            assert_eq!(compressed.bytes.capacity(), compressed.bytes.len());
+            assert_eq!(decompress(compressed.codec, compressed.bytes, plaintext.len()).unwrap(), plaintext);
+        }
     }
 
     #[test]

@@ -283,7 +283,7 @@ fn drive(
     let shares = Shares::of(options.memory_budget_bytes)?;
     let described = source.describe();
     let id = session.as_ref().map_or_else(|| domain.new_session(), |session| Ok(session.id()))?;
-    let (packer, lane) = Packer::new(domain, id, shares.pack_bytes_target, destination)?;
+    let (packer, lane) = Packer::new(domain, id, shares.pack_bytes_target, LANES, destination)?;
     let rows = Rows::default();
     let dedup = Dedup::new(shares.dedup_bytes_max);
     if let Some(resumed) = &resumed {
@@ -344,7 +344,10 @@ fn drive(
                 workers.spawn(move || ahead::run_reader(&asked));
             }
             let ahead = Ahead::new(jobs, shares.ahead_bytes_max);
-            run(source, options, clock, (&pipeline, parent.as_ref(), &mut recorder, ahead))
+            match run(source, options, clock, (&pipeline, parent.as_ref(), &mut recorder, ahead)) {
+                Err(Error::Cancelled) => Err(packer.take_failure().unwrap_or(Error::Cancelled)),
+                result => result,
+            }
         })
     })
 }

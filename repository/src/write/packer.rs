@@ -4,6 +4,7 @@
 //! being filled and one per lane, or a number used twice in a session.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -21,6 +22,9 @@ use crate::table::BuiltTable;
 use crate::tree::PackId;
 
 use super::journal::{Journal, SentSegment};
+
+/// How far a pack may go beyond the size at which it is cut: by its last blob, and by its directory.
+const OVERSHOOT_BYTES_MAX: usize = 1 << 20;
 
 /// A pack on its way to the store.
 struct Outgoing {
@@ -58,8 +62,19 @@ struct State {
     in_flight: usize,
     stored: StoredBytes,
     failure: Option<Error>,
-    /// Memory of packs that were sent: the kernel need not give and clear it again for each.
+    /// Memory for packs that nobody uses now: there is no other, and the kernel need not give and clear it again for each pack.
     rooms: Vec<Vec<u8>>,
+}
+
+impl State {
+    /// After a failure everybody stops; [`Packer::take_failure`] says why.
+    fn check(&self) -> Result<(), Error> {
+        if self.failure.is_some() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+fn no_open_pack() -> Error {
+    Error::Bug("a pack that was just opened is gone".into())
 }
 
 struct OpenPack {
@@ -88,14 +103,15 @@ pub(super) struct Lane {
 }
 
 impl Packer {
-    /// For one run. Packs are cut at `pack_bytes_target`; a pack that is complete waits until a lane is free.
+    /// For one run. Packs are cut at `pack_bytes_target`; there is memory for one that is being filled and one for each of the lanes.
     pub(super) fn new(
         domain: &Domain,
         session: SessionId,
         pack_bytes_target: usize,
+        lanes: usize,
         destination: Destination,
     ) -> Result<(Packer, Lane), Error> {
-        // No queue: a complete pack is either with a lane or holds up whoever completed it, so memory stays bounded.
+        let rooms = vec![Vec::new(); lanes + 1];
         let (lanes, outgoing) = bounded(0);
         let state = State {
             session,
@@ -106,7 +122,7 @@ impl Packer {
             in_flight: 0,
             stored: StoredBytes::default(),
             failure: None,
-            rooms: Vec::new(),
+            rooms,
         };
         let packer = Packer {
             domain: domain.clone(),
@@ -133,6 +149,10 @@ impl Packer {
         }
     }
 
+    fn wait<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,19 +166,21 @@ impl Packer {
             };
             let Ok(Outgoing { pack, name, bytes, segments }) = outgoing else { return };
             let length = bytes.len() as u64;
-            let result = match self.destination {
+            // A panic must end the run with an error, not leave the others waiting for ever.
+            let result = catch_unwind(AssertUnwindSafe(|| match self.destination {
                 Destination::Store(_) => self.send(pack, &name, bytes.clone(), segments),
                 Destination::Nowhere => Ok(()),
-            };
+            }))
+            .unwrap_or_else(|_| Err(Error::Bug("a lane panicked".into())));
             let mut state = self.lock();
             state.in_flight -= 1;
-            // A request that was given up may still hold it.
-            state.rooms.extend(bytes.try_into_mut().ok().map(Vec::from));
+            // A request that was given up may still hold it; then it is the next pack that takes new memory.
+            state.rooms.push(bytes.try_into_mut().map_or_else(|_| Vec::new(), Vec::from));
             match result {
                 Ok(()) => state.stored.total += length,
                 Err(error) => {
                     tracing::debug!(%name, seq = pack.seq, "a pack could not be put");
-                    state.failure.get_or_insert(error);
+                    self.fail(&mut state, error);
                 }
             }
             self.changed.notify_all();
@@ -178,33 +200,47 @@ impl Packer {
         })
     }
 
-    fn room(&self, state: &mut State) -> Vec<u8> {
-        state.rooms.pop().unwrap_or_else(|| Vec::with_capacity(self.pack_bytes_target))
+    /// The state with an open pack that has room for this: one that has not is completed, and the next begun as soon as there is memory for it.
+    fn pack_for(&self, blobs: u32, bytes: usize) -> Result<MutexGuard<'_, State>, Error> {
+        let mut state = self.lock();
+        loop {
+            state.check()?;
+            match &state.open {
+                Some(open) if self.has_room(&open.builder, blobs, bytes) => return Ok(state),
+                Some(_) => state = self.cut(state)?,
+                None => match state.rooms.pop() {
+                    Some(room) => match self.begin(&mut state, room) {
+                        Ok(open) => state.open = Some(open),
+                        Err(error) => self.fail(&mut state, error),
+                    },
+                    None => state = self.wait(state),
+                },
+            }
+        }
     }
 
-    fn open_pack<'a>(&self, state: &'a mut State) -> Result<&'a mut OpenPack, Error> {
-        if let Some(failure) = state.failure.take() {
-            state.failure = Some(Error::Cancelled);
-            return Err(failure);
-        }
-        if state.open.is_none() {
-            let id = PackId { session: state.session, seq: state.next_seq };
-            state.next_seq =
-                state.next_seq.checked_add(1).ok_or_else(|| Error::Bug("2^32 packs in one session".into()))?;
-            let name = self.domain.pack_name(id);
-            let salt = self.domain.random()?;
-            let keys = [&self.keys.structure, &self.keys.metadata, &self.keys.data];
-            let builder =
-                PackBuilder::new(self.domain.binding(ObjectKind::Pack, &name), &keys, salt, self.room(state))?;
-            state.open = Some(OpenPack { id, name, salt, builder, segments: Vec::new() });
-        }
-        state.open.as_mut().ok_or_else(|| Error::Bug("a pack that was just opened is gone".into()))
+    /// False if the pack must be cut before so much is added.
+    fn has_room(&self, builder: &PackBuilder, blobs: u32, bytes: usize) -> bool {
+        let within = builder.bytes() + bytes <= self.pack_bytes_target + OVERSHOOT_BYTES_MAX;
+        builder.is_empty() || (within && builder.has_room(blobs, bytes))
+    }
+
+    fn begin(&self, state: &mut State, mut room: Vec<u8>) -> Result<OpenPack, Error> {
+        let id = PackId { session: state.session, seq: state.next_seq };
+        state.next_seq = state.next_seq.checked_add(1).ok_or_else(|| Error::Bug("2^32 packs in one session".into()))?;
+        let name = self.domain.pack_name(id);
+        let salt = self.domain.random()?;
+        let keys = [&self.keys.structure, &self.keys.metadata, &self.keys.data];
+        // All of it at once: a vector that grows doubles.
+        room.reserve_exact((self.pack_bytes_target + 2 * OVERSHOOT_BYTES_MAX).saturating_sub(room.len()));
+        let builder = PackBuilder::new(self.domain.binding(ObjectKind::Pack, &name), &keys, salt, room)?;
+        Ok(OpenPack { id, name, salt, builder, segments: Vec::new() })
     }
 
     /// Adds content: one blob of the segments that cover it. Returns its pack and its number there.
     pub(super) fn add_data(&self, content: &Compressed, segments: &[Segment]) -> Result<(PackId, u32), Error> {
-        let mut state = self.make_room(1, content.bytes.len())?;
-        let open = self.open_pack(&mut state)?;
+        let mut state = self.pack_for(1, content.bytes.len())?;
+        let open = state.open.as_mut().ok_or_else(no_open_pack)?;
         let position = open.builder.add_data(content, segments)?;
         let blob = position.label.number;
         // Only a segment that is its whole blob can be found again.
@@ -225,12 +261,11 @@ impl Packer {
         table: &BuiltTable,
         known: &dyn Fn(PackId) -> PackSummary,
     ) -> Result<TableRef, Error> {
-        drop(self.make_room(table.blobs(), table.bytes())?);
+        drop(self.pack_for(table.blobs(), table.bytes())?);
         self.drain()?;
-        let mut state = self.lock();
-        self.open_pack(&mut state)?;
+        let mut state = self.pack_for(table.blobs(), table.bytes())?;
         let State { open, summaries, table_packs, .. } = &mut *state;
-        let open = open.as_mut().ok_or_else(|| Error::Bug("a pack that was just opened is gone".into()))?;
+        let open = open.as_mut().ok_or_else(no_open_pack)?;
         let summary = |pack: PackId| summaries.get(&pack).copied().unwrap_or_else(|| known(pack));
         let placed = table.place(&mut open.builder, open.id, &summary)?;
         let pack =
@@ -239,20 +274,16 @@ impl Packer {
         Ok(placed)
     }
 
-    /// Cuts the open pack if it has no room for this.
-    fn make_room(&self, blobs: u32, bytes: usize) -> Result<MutexGuard<'_, State>, Error> {
-        let state = self.lock();
-        let full = state.open.as_ref().is_some_and(|open| {
-            let beyond = open.builder.bytes() + bytes > self.pack_bytes_target + (1 << 20);
-            (beyond && !open.builder.is_empty()) || !open.builder.has_room(blobs, bytes)
-        });
-        if full { self.cut(state) } else { Ok(state) }
-    }
-
     /// Completes the open pack, if any, and hands it to a lane.
     fn cut<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>, Error> {
         let Some(open) = state.open.take() else { return Ok(state) };
-        let (bytes, summary) = open.builder.finish()?;
+        let (bytes, summary) = match open.builder.finish() {
+            Ok(finished) => finished,
+            Err(error) => {
+                self.fail(&mut state, error);
+                return Err(Error::Cancelled);
+            }
+        };
         state.summaries.insert(open.id, summary);
         if let Some(pack) = state.table_packs.get_mut(&open.id) {
             pack.summary = summary;
@@ -263,7 +294,7 @@ impl Packer {
         let mut state = self.lock();
         if sent.is_err() {
             state.in_flight -= 1;
-            return Err(Error::Bug("the lanes ended before the packer".into()));
+            self.fail(&mut state, Error::Bug("the lanes ended before the packer".into()));
         }
         Ok(state)
     }
@@ -272,15 +303,19 @@ impl Packer {
     pub(super) fn drain(&self) -> Result<(), Error> {
         let mut state = self.lock();
         while state.in_flight > 0 && state.failure.is_none() {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.wait(state);
         }
-        match state.failure.take() {
-            None => Ok(()),
-            Some(failure) => {
-                state.failure = Some(Error::Cancelled);
-                Err(failure)
-            }
-        }
+        state.check()
+    }
+
+    fn fail(&self, state: &mut State, error: Error) {
+        state.failure.get_or_insert(error);
+        self.changed.notify_all();
+    }
+
+    /// Why a run stopped that was not told to.
+    pub(super) fn take_failure(&self) -> Option<Error> {
+        self.lock().failure.take()
     }
 
     /// Completes the open pack and waits until everything is acknowledged.
