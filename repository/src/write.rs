@@ -11,6 +11,7 @@ mod begin;
 mod block;
 mod content;
 mod dedup;
+mod frontier;
 mod inode;
 mod journal;
 mod packer;
@@ -44,7 +45,7 @@ use parent::Parent;
 use pipeline::{Pipeline, Worker};
 use recorder::{Limits, Recorder, Report};
 use rows::Rows;
-use sweep::Sweep;
+use sweep::{Sweep, Vanished};
 use tally::Tally;
 
 pub use tally::NotCaptured;
@@ -194,6 +195,7 @@ struct Shares {
     dedup_bytes_max: usize,
     window_bytes: u64,
     ahead_bytes_max: u64,
+    vanished_bytes_max: usize,
 }
 
 impl Shares {
@@ -212,6 +214,7 @@ impl Shares {
             dedup_bytes_max: budget_bytes / 32,
             window_bytes: (budget_bytes / 16) as u64,
             ahead_bytes_max: (budget_bytes / 64) as u64,
+            vanished_bytes_max: budget_bytes / 8,
         })
     }
 }
@@ -344,7 +347,8 @@ fn drive(
                 workers.spawn(move || ahead::run_reader(&asked));
             }
             let ahead = Ahead::new(jobs, shares.ahead_bytes_max);
-            match run(source, options, clock, (&pipeline, parent.as_ref(), &mut recorder, ahead)) {
+            let vanished = Vanished::new(shares.vanished_bytes_max);
+            match run(source, options, clock, (&pipeline, parent.as_ref(), &mut recorder, ahead, vanished)) {
                 Err(Error::Cancelled) => Err(packer.take_failure().unwrap_or(Error::Cancelled)),
                 result => result,
             }
@@ -356,9 +360,9 @@ fn run<'s>(
     source: &'s dyn Source,
     options: &BackupOptions,
     clock: &Clock<'_>,
-    parts: (&Pipeline<'_>, Option<&Parent>, &mut Recorder<'_>, Ahead<'s, sweep::Unread>),
+    parts: (&Pipeline<'_>, Option<&Parent>, &mut Recorder<'_>, Ahead<'s, sweep::Unread>, Vanished),
 ) -> Result<Finished, Error> {
-    let (pipeline, parent, recorder, ahead) = parts;
+    let (pipeline, parent, recorder, ahead, vanished) = parts;
     let mut sweep = Sweep::new(sweep::Parts {
         source,
         pipeline,
@@ -368,6 +372,7 @@ fn run<'s>(
         cancel: &options.cancel,
         progress: &options.progress,
         ahead,
+        vanished,
     });
     let next_node = sweep.run()?;
     let tally = sweep.into_tally();

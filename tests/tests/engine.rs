@@ -11,6 +11,8 @@ mod crash;
 mod damage;
 #[path = "engine/identity.rs"]
 mod identity;
+#[path = "engine/memory.rs"]
+mod memory;
 #[path = "engine/protocol.rs"]
 mod protocol;
 #[path = "engine/refusals.rs"]

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::process::Command;
 
-use crate::place::{Place, noise};
+use crate::place::{Place, noise, ran};
 use crate::tree;
 
 #[test]
@@ -139,4 +140,21 @@ fn a_point_is_named_by_an_unambiguous_beginning() {
     place.run(["ls", &first[..4]]).failed(2, "restore points");
     place.run(["ls", "ffffffff"]).failed(6, "ffffffff");
     place.run(["ls", "newest"]).failed(2, "newest");
+}
+
+#[test]
+fn many_directories_with_one_small_file_each_need_few_open_files() {
+    let place = Place::new();
+    for number in 0..600 {
+        place.write(format!("source/{}/{number}/file", number % 7), format!("{number}"));
+    }
+    for words in [&["backup", "--volume", "home", "source"][..], &["restore", "latest", "--to", "restored"]] {
+        let command = place.command(words);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -n 128 && exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+        limited.current_dir(place.path("")).env_clear();
+        limited.envs(command.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
+        ran(&mut limited).expect(0);
+    }
+    tree::assert_same(&place.path("source"), &place.path("restored"));
 }

@@ -95,7 +95,8 @@ impl TableRun {
 
 impl OpenTable {
     fn go_to_block(&mut self, block: usize) {
-        if self.block != block {
+        // To the next block, the one that is being read or the one before it, where a seek begins whose first row was the last one read: that is reading on.
+        if !(block..=block + 2).contains(&self.block) {
             self.fetch_bytes = FIRST_FETCH_BYTES;
         }
         self.block = block;

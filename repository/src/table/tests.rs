@@ -130,6 +130,27 @@ fn a_table_that_fits_the_window_costs_one_request_for_all_cursors() {
 }
 
 #[test]
+fn seeking_forward_in_small_steps_costs_no_more_requests_than_reading() {
+    let fixture = fixture(100_000, 100_000);
+    assert!(fixture.tables[0].bytes > 2 << 20, "{}", fixture.tables[0].bytes);
+    let cost = |read: &dyn Fn(&mut TableRun)| {
+        let before = fixture.domain.store().requests();
+        read(&mut run(&fixture, 1 << 20));
+        fixture.domain.store().requests().since(before).total()
+    };
+    let reading = cost(&|run| while run.next().unwrap().is_some() {});
+    // As a sweep does: what belongs to the next directory is taken too, and sought again.
+    let seeking = cost(&|run| {
+        for row in fixture.rows.iter().step_by(10) {
+            run.seek(&row.key).unwrap();
+            (0..11).for_each(|_| drop(run.next().unwrap()));
+        }
+    });
+    assert!(seeking <= reading, "{seeking} requests where reading takes {reading}");
+    assert!(reading <= 8, "{reading}");
+}
+
+#[test]
 fn a_flipped_bit_in_a_table_is_damage_and_never_another_row() {
     let fixture = fixture(300, 300);
     let table = &fixture.tables[0];

@@ -12,12 +12,15 @@ use crate::Error;
 use crate::source::{Attributes, Content, Directory, ReadVerdict, SourceError, Stat};
 
 use super::content::INLINE_BYTES_MAX;
+use super::frontier::At;
 use super::path::DirectoryPath;
 
 /// Threads that read small files: more than cores, because most of their time is waiting.
 pub(super) const READERS: usize = 4;
 /// Files that one thread reads in one go: waking it costs as much as reading one.
 const GROUP_FILES_MAX: usize = 16;
+/// Groups under way at the same time: each keeps its directory open, and a process often may have no more than 1024 files open.
+const GROUPS_MAX: usize = 64;
 /// What a file takes beside its content while it is under way.
 const FILE_BYTES: u64 = 1024;
 
@@ -115,7 +118,7 @@ impl<'s, T> Ahead<'s, T> {
     pub(super) fn ask(
         &mut self,
         directory: &Arc<dyn Directory + 's>,
-        at: (u64, &Arc<DirectoryPath>, &[u8]),
+        at: At<'_>,
         stat: &Stat,
         about: T,
     ) -> Result<(), Error> {
@@ -142,7 +145,7 @@ impl<'s, T> Ahead<'s, T> {
 
     /// The oldest group, if more is under way than may be.
     pub(super) fn take_if_full(&mut self) -> Result<Option<Arrived<'s, T>>, Error> {
-        if self.bytes > self.bytes_max { self.take() } else { Ok(None) }
+        if self.bytes > self.bytes_max || self.under_way.len() > GROUPS_MAX { self.take() } else { Ok(None) }
     }
 
     /// The oldest group; waits for it.

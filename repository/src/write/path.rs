@@ -15,7 +15,7 @@ impl DirectoryPath {
         Arc::new(DirectoryPath { entry: None, parent: None })
     }
 
-    pub(super) fn child(self: &Arc<Self>, directory: u64, name: &[u8]) -> Arc<DirectoryPath> {
+    pub(super) fn child(self: &Arc<Self>, directory: u64, name: impl Into<Box<[u8]>>) -> Arc<DirectoryPath> {
         Arc::new(DirectoryPath { entry: Some((directory, name.into())), parent: Some(self.clone()) })
     }
 
@@ -60,10 +60,10 @@ mod tests {
     fn names_come_from_the_root_and_a_deep_chain_is_let_go() {
         let mut path = DirectoryPath::root();
         for _ in 0..200_000 {
-            path = path.child(1, b"d");
+            path = path.child(1, *b"d");
         }
         assert_eq!(path.names().len(), 200_000);
-        let odd = DirectoryPath::root().child(1, b"a").child(2, b"\xff\n");
+        let odd = DirectoryPath::root().child(1, *b"a").child(2, *b"\xff\n");
         assert_eq!(odd.display(b"f"), "a/\\xff\\n/f");
     }
 }

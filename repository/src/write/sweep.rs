@@ -6,7 +6,7 @@
 //! Directories are swept in the order of their nodes, so that their rows stream past once. What is new waits until every known directory has been seen: a new
 //! name may be an old file under another name.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,6 +19,7 @@ use crate::tree::{Class, Entry, Head, Inode, Merged, MissedWhat, Row, Run, Value
 use super::Progress;
 use super::ahead::Ahead;
 use super::content;
+use super::frontier::{At, Frontier, NewNames, Newcomers, Task};
 use super::inode::{add_attributes, entry_of, has_own_row, inode_of, is_same_file, is_settled, is_unchanged};
 use super::parent::{Lookup, Parent};
 use super::path::DirectoryPath;
@@ -29,7 +30,7 @@ use super::tally::Tally;
 mod file;
 mod vanished;
 
-use vanished::Vanished;
+pub(super) use vanished::Vanished;
 
 /// Room for attribute values beside a small file's content, in the same piece.
 const PIECE_BYTES_MAX: usize = 1 << 20;
@@ -38,20 +39,6 @@ const ATTRIBUTES_TOO_LARGE: &str = "its extended attributes are larger than 1 Mi
 const WAITING_MAX: usize = 100_000;
 
 type OpenDirectory<'s> = Arc<dyn Directory + 's>;
-
-/// A directory to be swept.
-struct Task {
-    path: Arc<DirectoryPath>,
-    /// True if the parent has rows of it.
-    known: bool,
-}
-
-/// A name that the parent does not have.
-struct Waiting {
-    directory: u64,
-    path: Arc<DirectoryPath>,
-    name: Box<[u8]>,
-}
 
 /// What a name stood for in the parent.
 struct Old {
@@ -71,6 +58,8 @@ pub(super) struct Parts<'s, 'a, 'p, 'r> {
     pub(super) progress: &'a Progress,
     /// Who reads small files.
     pub(super) ahead: Ahead<'s, Unread>,
+    /// Where old files are remembered until they turn up under another name.
+    pub(super) vanished: Vanished,
 }
 
 /// A small file that is being read: its node, and what the parent has of it.
@@ -84,10 +73,9 @@ pub(super) struct Sweep<'s, 'a, 'p, 'r> {
     rows: Option<Merged<TableRun>>,
     lookup: Option<Lookup>,
     next_node: u64,
-    tasks: BTreeMap<u64, Task>,
-    new_directories: Vec<Waiting>,
-    new_files: Vec<Waiting>,
-    vanished: Vanished,
+    frontier: Frontier,
+    new_directories: Newcomers,
+    new_files: Newcomers,
     /// Files with several names, by inode number: their node, once their content was dealt with.
     linked: HashMap<u64, u64>,
     /// Nodes with a row of their own in the parent that still have a name, and the inode number seen under it. Without handles names decide, and two names of
@@ -106,10 +94,9 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
             rows: parts.parent.map(|parent| parent.read(Class::Tree)),
             lookup: parts.parent.map(Lookup::new),
             next_node: parts.recorder.next_node().max(ROOT_NODE + 1),
-            tasks: BTreeMap::new(),
-            new_directories: Vec::new(),
-            new_files: Vec::new(),
-            vanished: Vanished::default(),
+            frontier: Frontier::default(),
+            new_directories: Newcomers::default(),
+            new_files: Newcomers::default(),
             linked: HashMap::new(),
             kept: HashMap::new(),
             blind: false,
@@ -123,28 +110,19 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
     pub(super) fn run(&mut self) -> Result<u64, Error> {
         self.root()?;
         loop {
-            while let Some((node, task)) = self.tasks.pop_first() {
-                self.directory(node, &task)?;
+            while let Some(task) = self.frontier.pop() {
+                self.directory(&task)?;
             }
-            if self.new_directories.is_empty() {
+            let found = self.new_directories.take();
+            if found.is_empty() {
                 break;
             }
-            for waiting in std::mem::take(&mut self.new_directories) {
-                self.with_directory(&waiting, |sweep, directory, stat| sweep.new_entry(&waiting, directory, stat))?;
-            }
+            found.into_iter().try_for_each(|names| self.newcomers(names))?;
         }
         // What turns out to be gone has vanished too.
         self.read_all()?;
         self.expand_vanished_directories()?;
-        let mut waiting = std::mem::take(&mut self.new_files).into_iter().peekable();
-        while let Some(first) = waiting.next() {
-            // One open directory serves all names in it that wait one after another.
-            let mut group = vec![first];
-            while let Some(next) = waiting.next_if(|next| next.directory == group[0].directory) {
-                group.push(next);
-            }
-            self.new_files_of(&group)?;
-        }
+        self.new_files.take().into_iter().try_for_each(|names| self.newcomers(names))?;
         self.read_all()?;
         self.drop_vanished()?;
         self.parts.source.still_there()?;
@@ -172,25 +150,27 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
             }
             self.add(Class::Tree, key::inode(ROOT_NODE), Value::Inode(inode), piece, 0)?;
         }
-        self.tasks.insert(ROOT_NODE, Task { path: DirectoryPath::root(), known });
+        self.frontier.begin(Task { node: ROOT_NODE, path: DirectoryPath::root(), known });
         Ok(())
     }
 
     /// Merge-joins the names of one directory with its rows.
-    fn directory(&mut self, node: u64, task: &Task) -> Result<(), Error> {
+    fn directory(&mut self, task: &Task) -> Result<(), Error> {
         self.check()?;
         self.missed_here.clear();
+        let node = task.node;
         let source = self.parts.source;
         let names = task.path.names();
         let opened = source.directory(&names).and_then(|directory| directory.names().map(|names| (directory, names)));
         let (directory, names) = match opened {
             Ok((directory, names)) => (OpenDirectory::from(directory), names),
-            Err(error) => return self.unread_directory(node, task, error),
+            Err(error) => return self.unread_directory(task, error),
         };
         let mut old = self.first_row(node, task.known)?;
         for name in names.iter() {
             while let Some((gone, entry)) = old.take_if(|(before, _)| before.as_slice() < name) {
                 self.vanish(node, &gone, entry)?;
+                self.after_entry()?;
                 old = self.next_row(node)?;
             }
             let known = match old.take_if(|(same, _)| same.as_slice() == name) {
@@ -205,18 +185,14 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         }
         while let Some((name, entry)) = old {
             self.vanish(node, &name, entry)?;
+            self.after_entry()?;
             old = self.next_row(node)?;
         }
         Ok(())
     }
 
     /// One name of a directory.
-    fn name(
-        &mut self,
-        at: (u64, &Arc<DirectoryPath>, &[u8]),
-        directory: &OpenDirectory<'s>,
-        known: Option<Entry>,
-    ) -> Result<(), Error> {
+    fn name(&mut self, at: At<'_>, directory: &OpenDirectory<'s>, known: Option<Entry>) -> Result<(), Error> {
         let (node, path, name) = at;
         let stat = match directory.stat(name) {
             Ok(Some(stat)) => stat,
@@ -251,14 +227,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
     }
 
     /// A name that means the same file as in the parent, or one that was found again under another name.
-    fn existing(
-        &mut self,
-        at: (u64, &Arc<DirectoryPath>, &[u8]),
-        directory: &OpenDirectory<'s>,
-        stat: &Stat,
-        old: Old,
-    ) -> Result<(), Error> {
-        let (node, path, name) = at;
+    fn existing(&mut self, at: At<'_>, directory: &OpenDirectory<'s>, stat: &Stat, old: Old) -> Result<(), Error> {
         let child = old.entry.child;
         if old.entry.inode.is_none() {
             self.kept.insert(child, Some(stat.inode));
@@ -267,7 +236,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
             && old.entry.inode.is_some() != has_own_row(stat);
         match stat.file_type {
             FileType::Directory => {
-                self.tasks.insert(child, Task { path: path.child(node, name), known: true });
+                self.frontier.add(at, child, true);
                 if unchanged { Ok(()) } else { self.other(at, directory, stat, child) }
             }
             FileType::Regular if has_own_row(stat) => self.linked_file(at, directory, stat, child, Some(old)),
@@ -284,29 +253,22 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
     }
 
     /// A name that the parent does not have in this directory.
-    fn new_name(
-        &mut self,
-        at: (u64, &Arc<DirectoryPath>, &[u8]),
-        directory: &OpenDirectory<'s>,
-        stat: &Stat,
-    ) -> Result<(), Error> {
-        let (node, path, name) = at;
-        let waiting = Waiting { directory: node, path: path.clone(), name: name.into() };
+    fn new_name(&mut self, at: At<'_>, directory: &OpenDirectory<'s>, stat: &Stat) -> Result<(), Error> {
         if self.parts.parent.is_none() {
-            return self.new_entry(&waiting, directory, stat);
+            return self.new_entry(at, directory, stat);
         }
         match stat.file_type {
-            FileType::Directory => self.new_directories.push(waiting),
-            _ if self.new_files.len() < WAITING_MAX => self.new_files.push(waiting),
-            _ => return self.new_entry(&waiting, directory, stat),
+            FileType::Directory => self.new_directories.add(at),
+            _ if self.new_files.len() < WAITING_MAX => self.new_files.add(at),
+            _ => return self.new_entry(at, directory, stat),
         }
         Ok(())
     }
 
     /// A new name whose time has come: an old file under another name, or a new file.
-    fn new_entry(&mut self, waiting: &Waiting, directory: &OpenDirectory<'s>, stat: &Stat) -> Result<(), Error> {
-        let at = (waiting.directory, &waiting.path, &*waiting.name);
-        if let Some((child, entry)) = self.vanished.take(stat) {
+    fn new_entry(&mut self, at: At<'_>, directory: &OpenDirectory<'s>, stat: &Stat) -> Result<(), Error> {
+        if let Some(entry) = self.parts.vanished.take(stat)? {
+            let child = entry.child;
             let inode = match (&entry.inode, &mut self.lookup) {
                 (None, Some(lookup)) => lookup.inode(child)?,
                 (inode, _) => inode.clone(),
@@ -323,8 +285,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         match stat.file_type {
             FileType::Directory => {
                 let child = self.new_node();
-                self.tasks
-                    .insert(child, Task { path: waiting.path.child(waiting.directory, &waiting.name), known: false });
+                self.frontier.add(at, child, false);
                 self.other(at, directory, stat, child)
             }
             FileType::Regular if has_own_row(stat) => {
@@ -350,19 +311,13 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
     }
 
     /// Another name of a file whose inode has been written already.
-    fn add_name(&mut self, at: (u64, &Arc<DirectoryPath>, &[u8]), stat: &Stat, child: u64) -> Result<(), Error> {
+    fn add_name(&mut self, at: At<'_>, stat: &Stat, child: u64) -> Result<(), Error> {
         let entry = Entry { child, file_type: stat.file_type, inode: None };
         self.add(Class::Tree, key::entry(at.0, at.2), Value::Entry(entry), Vec::new(), 0)
     }
 
     /// Anything without content: attributes and stat.
-    fn other(
-        &mut self,
-        at: (u64, &Arc<DirectoryPath>, &[u8]),
-        directory: &OpenDirectory<'s>,
-        stat: &Stat,
-        child: u64,
-    ) -> Result<(), Error> {
+    fn other(&mut self, at: At<'_>, directory: &OpenDirectory<'s>, stat: &Stat, child: u64) -> Result<(), Error> {
         let (node, path, name) = at;
         let mut inode = inode_of(stat, is_settled(stat, self.parts.started));
         let mut piece = Vec::new();
@@ -378,7 +333,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
     /// Reads attributes into the inode; false: the entry is gone.
     fn attributes(
         &mut self,
-        at: (u64, &Arc<DirectoryPath>, &[u8]),
+        at: At<'_>,
         directory: &OpenDirectory<'s>,
         stat: &Stat,
         into: (&mut Inode, &mut Vec<u8>),
@@ -444,42 +399,27 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         self.parts.pipeline.add_piece(Piece { bytes: piece, class, row: Row { key, value }, sign_bytes })
     }
 
-    fn with_directory(
-        &mut self,
-        waiting: &Waiting,
-        then: impl FnOnce(&mut Self, &OpenDirectory<'s>, &Stat) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let source = self.parts.source;
-        let opened = source
-            .directory(&waiting.path.names())
-            .and_then(|directory| directory.stat(&waiting.name).map(|stat| (directory, stat)));
-        match opened {
-            Ok((directory, Some(stat))) => then(self, &OpenDirectory::from(directory), &stat),
-            Ok((_, None)) | Err(SourceError::Gone { .. }) => Ok(()),
-            Err(error) => self.unread((waiting.directory, &waiting.path, &waiting.name), false, error),
-        }
-    }
-
-    fn new_files_of(&mut self, group: &[Waiting]) -> Result<(), Error> {
-        let source = self.parts.source;
-        let Some(first) = group.first() else { return Ok(()) };
-        let directory = match source.directory(&first.path.names()) {
+    /// New names of one directory, whose time has come.
+    fn newcomers(&mut self, names: NewNames) -> Result<(), Error> {
+        let (node, path) = (names.directory, names.path.clone());
+        let directory = match self.parts.source.directory(&path.names()) {
             Ok(directory) => OpenDirectory::from(directory),
             Err(SourceError::Gone { .. }) => return Ok(()),
             Err(error) if error.ends_the_run() => return Err(error.into()),
             Err(error) => {
                 let why = error.to_string();
-                for waiting in group {
-                    self.miss((waiting.directory, &waiting.path, &waiting.name), MissedWhat::Absent, &why);
+                for name in names {
+                    self.miss((node, &path, &name), MissedWhat::Absent, &why);
                 }
                 return Ok(());
             }
         };
-        for waiting in group {
-            match directory.stat(&waiting.name) {
-                Ok(Some(stat)) => self.new_entry(waiting, &directory, &stat)?,
+        for name in names {
+            let at = (node, &path, &*name);
+            match directory.stat(&name) {
+                Ok(Some(stat)) => self.new_entry(at, &directory, &stat)?,
                 Ok(None) | Err(SourceError::Gone { .. }) => {}
-                Err(error) => self.unread((waiting.directory, &waiting.path, &waiting.name), false, error)?,
+                Err(error) => self.unread(at, false, error)?,
             }
             self.after_entry()?;
         }
@@ -487,7 +427,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
     }
 
     /// Something could not be read: the run goes on, the restore point says so.
-    fn unread(&mut self, at: (u64, &Arc<DirectoryPath>, &[u8]), known: bool, error: SourceError) -> Result<(), Error> {
+    fn unread(&mut self, at: At<'_>, known: bool, error: SourceError) -> Result<(), Error> {
         if error.ends_the_run() {
             return Err(error.into());
         }
@@ -499,13 +439,17 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         Ok(())
     }
 
-    fn unread_directory(&mut self, node: u64, task: &Task, error: SourceError) -> Result<(), Error> {
+    fn unread_directory(&mut self, task: &Task, error: SourceError) -> Result<(), Error> {
         let Some((directory, name)) = &task.path.entry else { return Err(error.into()) };
         match error {
             // Listed a moment ago and removed since: its row goes, and everything below it.
             SourceError::Gone { .. } => {
                 self.parts.pipeline.rows.add(Class::Tree, key::entry(*directory, name), Value::Tombstone);
-                self.parts.pipeline.rows.add(Class::Tree, key::head(node), Value::Head(Head { gone: true, cut: None }));
+                self.parts.pipeline.rows.add(
+                    Class::Tree,
+                    key::head(task.node),
+                    Value::Head(Head { gone: true, cut: None }),
+                );
                 Ok(())
             }
             error if error.ends_the_run() => Err(error.into()),
@@ -523,7 +467,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         }
     }
 
-    fn miss(&mut self, at: (u64, &Arc<DirectoryPath>, &[u8]), what: MissedWhat, why: &str) {
+    fn miss(&mut self, at: At<'_>, what: MissedWhat, why: &str) {
         self.missed_here.insert(key::missed(at.0, at.2));
         self.tally.miss(self.parts.pipeline.rows, (at.0, at.2), at.1.display(at.2), (what, why));
     }

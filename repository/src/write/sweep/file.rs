@@ -1,21 +1,19 @@
 //! One regular file of the sweep: opened, read, recorded.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::Error;
 use crate::source::{Attributes, Content, Directory, ReadVerdict, SourceError, Stat};
 use crate::tree::{Inode, MissedWhat};
 
-use super::{ATTRIBUTES_TOO_LARGE, DirectoryPath, Old, OpenDirectory, PIECE_BYTES_MAX, Sweep, Unread};
+use super::{ATTRIBUTES_TOO_LARGE, Old, OpenDirectory, PIECE_BYTES_MAX, Sweep, Unread};
 use crate::write::ahead::{Arrived, Group, SmallFile, SmallRead, read_small};
 use crate::write::content::{self, INLINE_BYTES_MAX, LargeFile, has_blocks, inline_of, is_same_inline};
+use crate::write::frontier::At;
 use crate::write::inode::{add_attributes, inode_of, is_unchanged};
 
 /// A small file that keeps changing under the reader is tried so often.
 const ATTEMPTS_MAX: u32 = 3;
-
-type At<'a> = (u64, &'a Arc<DirectoryPath>, &'a [u8]);
 
 /// What is to be recorded of a file that was read.
 #[derive(Default)]
