@@ -315,7 +315,7 @@ impl Packer {
 
     /// Why a run stopped that was not told to.
     pub(super) fn take_failure(&self) -> Option<Error> {
-        self.lock().failure.take()
+        self.lock().failure.as_mut().map(|failure| std::mem::replace(failure, Error::Cancelled))
     }
 
     /// Completes the open pack and waits until everything is acknowledged.

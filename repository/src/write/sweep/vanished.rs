@@ -14,9 +14,12 @@ const REMEMBERED_BYTES: usize = 96;
 /// Entries are remembered as the bytes of their rows. They are the same under any name, so this one stands for all.
 const ANY_NAME: key::ParsedKey<'static> = key::ParsedKey::Entry { directory: 0, name: b"any" };
 
+/// An entry as the bytes of its row, and what it is.
+type Remembered = (FileType, Box<[u8]>);
+
 /// Vanished entries by handle, so that a new name can turn out to be an old file.
 pub(in crate::write) struct Vanished {
-    by_handle: HashMap<Box<[u8]>, (FileType, Box<[u8]>)>,
+    by_handle: HashMap<Box<[u8]>, Remembered>,
     packs: PackList,
     bytes: usize,
     bytes_max: usize,
