@@ -57,6 +57,7 @@ pub struct DirectoryTarget {
     filesystem: Filesystem,
     descriptors: Descriptors,
     names: TemporaryNames,
+    durable: bool,
 }
 
 /// A name in an open directory, and both as text.
@@ -103,7 +104,13 @@ impl DirectoryTarget {
             location: location_text(path),
             descriptors: Descriptors::open().map_err(|_| OpenError::Unsupported { what: "/proc" })?,
             names: TemporaryNames::new().map_err(failed)?,
+            durable: true,
         })
+    }
+
+    /// Leaves it to the kernel when what is restored gets to the disk, as `cp` does: faster, and a power cut within the next half minute may undo it.
+    pub fn without_sync(self) -> DirectoryTarget {
+        DirectoryTarget { durable: false, ..self }
     }
 
     fn root_for_reading(&self) -> Result<OwnedFd, Errno> {
@@ -233,7 +240,7 @@ impl Target for DirectoryTarget {
 
     fn create_file(&self, path: &[&[u8]], size: u64) -> Result<Box<dyn TargetFile>, TargetError> {
         let place = self.place(path)?;
-        Ok(Box::new(file::RestoredFile::create(place, &self.names, size)?))
+        Ok(Box::new(file::RestoredFile::create(place, &self.names, size)?.writing_out(self.durable)))
     }
 
     fn open_file(&self, path: &[&[u8]], size: u64) -> Result<Box<dyn TargetFile>, TargetError> {
@@ -244,7 +251,7 @@ impl Target for DirectoryTarget {
         }
         let opened = self.descriptors.reopen(&fd, OFlag::O_RDWR | OFlag::O_NONBLOCK);
         let opened = opened.map_err(|errno| place.error(errno))?;
-        Ok(Box::new(file::RestoredFile::in_place(place, opened, raw.size, size)?))
+        Ok(Box::new(file::RestoredFile::in_place(place, opened, raw.size, size)?.writing_out(self.durable)))
     }
 
     fn make_node(&self, path: &[&[u8]], metadata: &Metadata) -> Result<(), TargetError> {
@@ -306,6 +313,9 @@ impl Target for DirectoryTarget {
     }
 
     fn sync(&self) -> Result<(), TargetError> {
+        if !self.durable {
+            return Ok(());
+        }
         let synced = self.root_for_reading().and_then(syncfs);
         synced.map_err(|errno| target_error(self.location.clone(), errno))
     }

@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::{
+    clock::Stopwatch,
     interrupt, process,
     program::{Backup, Holdfast, parse},
     quantity,
@@ -28,7 +29,7 @@ mod targets;
 mod tool;
 mod workload;
 
-use measure::{Meter, bytes_read, bytes_stored};
+use measure::{Meter, Usage, bytes_read, bytes_stored};
 use report::{Report, Sample, Samples};
 use tool::{Kind, Site, Tool};
 use workload::{Sized, Workload};
@@ -217,7 +218,7 @@ impl Bench<'_> {
             samples.add(site.kind.name(), "increment", Sample { bytes_changed: Some(changed), ..sample });
         }
         for site in &sites {
-            samples.add(site.kind.name(), "restore", self.restore(site, source, 2 * run + 1)?);
+            self.restore(site, source, 2 * run + 1, samples)?;
             samples.add(site.kind.name(), "check", self.timed(&site.check(), site.kind.name(), "check")?);
             remove(&site.folder)?;
         }
@@ -271,13 +272,21 @@ impl Bench<'_> {
         Ok(sample)
     }
 
-    fn restore(&self, site: &Site, source: &Source, run: usize) -> Result<Sample> {
+    fn restore(&self, site: &Site, source: &Source, run: usize, samples: &mut Samples) -> Result<()> {
         let target = self.scratch.folder("restored")?;
-        let sample = self.timed(&site.restore(&target, run), site.kind.name(), "restore")?;
+        self.fill(&site.restore(&target, run), (site.kind.name(), "restore"), &target, samples)?;
         let (expected, found) = (census(&source.folder)?, census(&target)?);
         remove(&target)?;
         anyhow::ensure!(expected == found, "{} restored {found:?} files and bytes of {expected:?}", site.kind.name());
-        Ok(sample)
+        Ok(())
+    }
+
+    /// A command that fills a folder, and then the wait until that is on the disk.
+    fn fill(&self, command: &Command, of: (&str, &str), target: &Path, samples: &mut Samples) -> Result<()> {
+        let sample = self.timed(command, of.0, of.1)?;
+        samples.add(of.0, "restore", sample);
+        samples.add(of.0, "durable", synced(sample, target)?);
+        Ok(())
     }
 
     /// What the machine can do at best: zstd alone, and a copy.
@@ -288,13 +297,15 @@ impl Bench<'_> {
             copy.args(["--recursive", "--preserve=mode,timestamps", "--reflink=never"])
                 .arg(source.folder.join("."))
                 .arg(&target);
-            samples.add("cp", "restore", self.timed(&copy, "cp", "copy")?);
+            self.fill(&copy, ("cp", "copy"), &target, samples)?;
             remove(&target)?;
             let Some(file) = self.sized.large_file(&source.folder) else { continue };
             let packed = self.scratch.path.join("packed.zst");
             let mut compress = Command::new("zstd");
             compress.args(["-1", "-T0", "-q", "-f", "-o"]).arg(&packed).arg(&file);
-            samples.add("zstd -1", "full", self.timed(&compress, "zstd -1", "compress")?);
+            let sample = self.timed(&compress, "zstd -1", "compress")?;
+            samples.add("zstd -1", "full", sample);
+            samples.add("zstd -1, on disk", "full", synced(sample, &packed)?);
             fs::remove_file(&packed).with_context(|| format!("{} could not be removed", packed.display()))?;
         }
         Ok(())
@@ -327,6 +338,14 @@ fn rest() -> Result<()> {
 
 fn remove(folder: &Path) -> Result<()> {
     fs::remove_dir_all(folder).with_context(|| format!("{} could not be removed", folder.display()))
+}
+
+/// The same command, had it waited until what it wrote below `path` is on the disk.
+fn synced(sample: Sample, path: &Path) -> Result<Sample> {
+    let watch = Stopwatch::start();
+    process::capture(Command::new("sync").arg("--file-system").arg(path))?;
+    let seconds = sample.usage.seconds + watch.seconds();
+    Ok(Sample { usage: Usage { seconds, ..sample.usage }, ..sample })
 }
 
 /// Files and their bytes: a tool that restored nothing must not look fast.

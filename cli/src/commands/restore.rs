@@ -49,6 +49,9 @@ pub(crate) struct Options {
     /// Leave zeros where stored content is damaged, and list them, instead of ending there
     #[arg(long)]
     skip_damaged: bool,
+    /// Do not wait until everything is on the disk, as cp does not
+    #[arg(long)]
+    no_sync: bool,
     /// Look and compare, but change nothing
     #[arg(long)]
     dry_run: bool,
@@ -88,7 +91,10 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
     let domain = context.domain_to_read()?;
     let view = point::open_announced(context, &domain, (&options.volume, text))?;
     let found = view.lookup(&names)?;
-    let destination = Destination::choose(&options.to, restored(&view, &names, &found), options.dry_run)?;
+    let mut destination = Destination::choose(&options.to, restored(&view, &names, &found), options.dry_run)?;
+    if options.no_sync {
+        destination = destination.without_sync();
+    }
     let progress = Arc::new(RestoreProgress::default());
     let engine = RestoreOptions {
         subpath: names.iter().map(|name| name.to_vec()).collect(),

@@ -149,3 +149,12 @@ fn a_block_device_is_backed_up_and_restored_onto_another() {
     place.run(["restore", "latest", "--to", "as a file"]).expect(0);
     assert!(fs::read(place.path("as a file")).unwrap() == content);
 }
+
+#[test]
+fn a_restore_that_does_not_wait_for_the_disk_restores_the_same() {
+    let place = Place::new();
+    tree::fill(&place.path("source"));
+    place.backup("home", "source");
+    place.run(["restore", "latest", "--to", "quick", "--no-sync"]).expect(0);
+    tree::assert_same(&place.path("source"), &place.path("quick"));
+}

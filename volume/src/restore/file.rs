@@ -38,6 +38,8 @@ pub(super) struct RestoredFile {
     length: AtomicU64,
     /// Bytes written so far.
     written: AtomicU64,
+    /// False if nobody waits for the disk in the end.
+    writes_out: bool,
     /// Until the file has its real name.
     temporary: Option<String>,
 }
@@ -68,7 +70,14 @@ impl RestoredFile {
     fn new(place: Place<'_>, fd: OwnedFd, size: u64, length: u64, temporary: Option<String>) -> RestoredFile {
         let Place { parent, name, text } = place;
         let (file, length) = (File::from(fd), AtomicU64::new(length));
-        RestoredFile { file, parent, name: name.to_vec(), text, size, length, written: AtomicU64::new(0), temporary }
+        let (name, written, writes_out) = (name.to_vec(), AtomicU64::new(0), true);
+        RestoredFile { file, parent, name, text, size, length, written, writes_out, temporary }
+    }
+
+    /// Whether the kernel is told to write it to the disk while it is still growing.
+    pub(super) fn writing_out(mut self, writes_out: bool) -> RestoredFile {
+        self.writes_out = writes_out;
+        self
     }
 
     fn resize(&self, size: u64) -> Result<(), TargetError> {
@@ -109,7 +118,7 @@ impl TargetFile for RestoredFile {
         self.file.write_all_at(bytes, offset).map_err(|error| self.error(errno_of(&error)))?;
         self.length.fetch_max(end, Ordering::AcqRel);
         let before = self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        if before / WRITE_OUT_BYTES != (before + bytes.len() as u64) / WRITE_OUT_BYTES {
+        if self.writes_out && before / WRITE_OUT_BYTES != (before + bytes.len() as u64) / WRITE_OUT_BYTES {
             // Only a hint: the restore waits for the disk at its end whatever comes of it.
             let _ = cache::begin_write_out(&self.file);
         }

@@ -61,6 +61,11 @@ impl FileTarget {
         }
     }
 
+    /// See [`DirectoryTarget::without_sync`].
+    pub fn without_sync(self) -> FileTarget {
+        FileTarget { directory: self.directory.without_sync(), ..self }
+    }
+
     fn path(&self) -> [&[u8]; 1] {
         [&self.name]
     }

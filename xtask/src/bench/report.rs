@@ -3,7 +3,7 @@
 //! In: samples by tool and phase. Out: rows; tables for a terminal and for `docs/benchmarks.md`; `docs/benchmarks.json`. Never: measures.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -12,7 +12,12 @@ use std::{
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{measure::Usage, targets, tool::Tool, workload::Workload};
+use super::{
+    measure::Usage,
+    targets,
+    tool::Tool,
+    workload::{self, Workload},
+};
 use crate::{process, quantity, table::Table, tidy::Finding, workspace::Workspace};
 
 /// One run of one phase.
@@ -45,6 +50,9 @@ impl Samples {
 /// Medians of one tool's phase; absent numbers were not measured, or the tool does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Row {
+    /// The day and the commit of the measurement, where it is not the report's.
+    #[serde(default)]
+    pub(super) measured: Option<String>,
     pub(super) workload: String,
     pub(super) phase: String,
     pub(super) tool: String,
@@ -62,6 +70,8 @@ pub(crate) struct Row {
     pub(super) metadata_share: Option<f64>,
     pub(super) requests: Option<u64>,
     pub(super) restore_seconds: Option<f64>,
+    /// Until what was restored is on the disk.
+    pub(super) durable_seconds: Option<f64>,
     pub(super) restore_cpu_seconds: Option<f64>,
     pub(super) restore_peak_rss_bytes: Option<u64>,
     pub(super) check_seconds: Option<f64>,
@@ -72,6 +82,8 @@ pub(crate) struct Row {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Report {
     date: String,
+    #[serde(default)]
+    commit: String,
     machine: String,
     scale: f64,
     conditions: String,
@@ -91,8 +103,8 @@ impl Report {
             }
             Some(why) => format!("source on the machine's own filesystem, bytes read not counted ({why})"),
         };
-        let conditions = format!("commit {commit}; {caches}; {source}; repository in a local folder");
-        Ok(Self { date, machine: machine()?, scale, conditions, rows: Vec::new() })
+        let conditions = format!("{caches}; {source}; repository in a local folder");
+        Ok(Self { date, commit, machine: machine()?, scale, conditions, rows: Vec::new() })
     }
 
     /// A tool that is not there still has a row.
@@ -164,11 +176,34 @@ impl Report {
     /// What has no numbers, one line each.
     fn notes(&self) -> String {
         let noted = self.rows.iter().filter_map(|row| Some((row, row.note.as_ref()?)));
-        noted.map(|(row, note)| format!("- {} {}: {note}\n", row.workload, row.tool).replace(" :", ":")).collect()
+        let noted = noted.map(|(row, note)| format!("- {} {}: {note}\n", row.workload, row.tool).replace(" :", ":"));
+        let mut older: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for row in &self.rows {
+            if let Some(measured) = &row.measured {
+                older.entry(measured).or_default().insert(&row.workload);
+            }
+        }
+        let listed = |workloads: &BTreeSet<&str>| workloads.iter().copied().collect::<Vec<_>>().join(", ");
+        let older = older.iter().map(|(measured, workloads)| format!("- {}: {measured}\n", listed(workloads)));
+        noted.chain(older).collect()
+    }
+
+    /// Keeps what an earlier report on the same machine says of the workloads that were not measured now.
+    fn keep(&mut self, earlier: Report) {
+        if (&earlier.machine, earlier.scale) != (&self.machine, self.scale) {
+            return;
+        }
+        let measured = format!("{}, commit {}", earlier.date, earlier.commit);
+        let now: BTreeSet<String> = self.rows.iter().map(|row| row.workload.clone()).collect();
+        let kept = earlier.rows.into_iter().filter(|row| row.note.is_none() && !now.contains(&row.workload));
+        self.rows.extend(kept.map(|row| Row { measured: row.measured.or(Some(measured.clone())), ..row }));
+        let order: Vec<String> =
+            workload::DEFAULT.iter().map(|workload| format!("{workload:?}").to_lowercase()).collect();
+        self.rows.sort_by_key(|row| order.iter().position(|name| *name == row.workload));
     }
 
     fn head(&self) -> String {
-        format!("{}, {}; scale {}; {}", self.date, self.machine, self.scale, self.conditions)
+        format!("{}, commit {}; {}; scale {}; {}", self.date, self.commit, self.machine, self.scale, self.conditions)
     }
 
     fn all_tables(&self) -> [Table; 3] {
@@ -180,9 +215,12 @@ impl Report {
         serde_json::to_string_pretty(&self.rows).context("the rows could not be written as JSON")
     }
 
-    /// Writes the JSON and renews the tables in the document of the same name.
-    pub(super) fn save(&self, file: &Path) -> Result<()> {
-        let json = serde_json::to_string_pretty(self).context("the report could not be written as JSON")? + "\n";
+    /// Writes the JSON and renews the tables in the document of the same name; workloads that were not measured stay as they were.
+    pub(super) fn save(mut self, file: &Path) -> Result<()> {
+        if let Some(earlier) = fs::read(file).ok().and_then(|saved| serde_json::from_slice(&saved).ok()) {
+            self.keep(earlier);
+        }
+        let json = serde_json::to_string_pretty(&self).context("the report could not be written as JSON")? + "\n";
         fs::write(file, json).with_context(|| format!("{} could not be written", file.display()))?;
         let document = file.with_extension("md");
         let text = fs::read_to_string(&document).unwrap_or_else(|_| format!("# Benchmarks\n\n{BEGIN}\n{END}\n"));
@@ -289,6 +327,7 @@ fn add_restore(row: &mut Row, samples: &Samples, tool: &str) {
     let restore = medians(samples.of(tool, "restore"));
     row.runs = row.runs.max(restore.runs);
     row.restore_seconds = restore.seconds;
+    row.durable_seconds = medians(samples.of(tool, "durable")).seconds;
     row.restore_cpu_seconds = restore.cpu_seconds;
     row.restore_peak_rss_bytes = restore.peak_rss_bytes;
     row.check_seconds = medians(samples.of(tool, "check")).seconds;
@@ -313,6 +352,7 @@ fn row_table(rows: &[Row]) -> Table {
         "metadata",
         "requests",
         "restore s",
+        "on disk s",
         "restore RSS",
         "check s",
     ]);
@@ -333,6 +373,7 @@ fn row_table(rows: &[Row]) -> Table {
             shown(row.metadata_share, |share| format!("{:.1} %", share * 100.0)),
             shown(row.requests, |count| count.to_string()),
             seconds(row.restore_seconds),
+            seconds(row.durable_seconds),
             bytes(row.restore_peak_rss_bytes),
             seconds(row.check_seconds),
         ]);
@@ -352,6 +393,7 @@ fn ratio_table(rows: &[Row]) -> Table {
         "read",
         "added",
         "restore s",
+        "on disk s",
         "check s",
     ]);
     for row in rows.iter().filter(|row| row.tool != "holdfast" && row.note.is_none()) {
@@ -374,6 +416,7 @@ fn ratio_table(rows: &[Row]) -> Table {
             whole(|row| row.bytes_read),
             whole(|row| row.bytes_added),
             float(|row| row.restore_seconds),
+            float(|row| row.durable_seconds),
             float(|row| row.check_seconds),
         ]);
     }

@@ -76,6 +76,15 @@ impl Destination {
         })
     }
 
+    /// Where there is a page cache, what is restored may stay there for a while. A device has none.
+    pub(super) fn without_sync(self) -> Destination {
+        match self {
+            Destination::Directory(target) => Destination::Directory(target.without_sync()),
+            Destination::File(target) => Destination::File(target.without_sync()),
+            other => other,
+        }
+    }
+
     /// For the engine.
     pub(super) fn target(&self) -> &dyn Target {
         match self {

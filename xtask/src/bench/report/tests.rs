@@ -54,3 +54,30 @@ fn tables_replace_tables_and_nothing_else() {
     assert_eq!(with_tables(&renewed, "new").as_deref(), Some(renewed.as_str()));
     assert_eq!(with_tables("no markers", "new"), None);
 }
+
+#[test]
+fn what_was_not_measured_again_stays_with_its_day_and_commit() {
+    let row = |workload: &str, seconds| Row {
+        workload: workload.to_owned(),
+        tool: "holdfast".to_owned(),
+        seconds: Some(seconds),
+        ..Row::default()
+    };
+    let report = |commit: &str, rows| Report {
+        date: "2026-01-02".to_owned(),
+        commit: commit.to_owned(),
+        machine: "one".to_owned(),
+        scale: 1.0,
+        conditions: String::new(),
+        rows,
+    };
+    let mut now = report("b", vec![row("logs", 1.0)]);
+    now.keep(report("a", vec![row("logs", 9.0), row("db", 2.0)]));
+    let kept: Vec<_> =
+        now.rows.iter().map(|row| (row.workload.as_str(), row.seconds, row.measured.as_deref())).collect();
+    assert_eq!(kept, [("db", Some(2.0), Some("2026-01-02, commit a")), ("logs", Some(1.0), None)]);
+    assert_eq!(now.notes(), "- db: 2026-01-02, commit a\n");
+    let mut elsewhere = Report { machine: "two".to_owned(), ..report("b", vec![row("logs", 1.0)]) };
+    elsewhere.keep(report("a", vec![row("db", 2.0)]));
+    assert_eq!(elsewhere.rows.len(), 1, "numbers of two machines do not belong into one table");
+}
