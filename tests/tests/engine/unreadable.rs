@@ -5,6 +5,7 @@ use std::time::Duration;
 use repository::Error;
 use repository::generated::{Action, GeneratedSource, Moment, Tree, assert_same_tree, difference};
 use repository::point::Outcome;
+use repository::read::View;
 use repository::write::{BackupReport, backup};
 
 use super::world::World;
@@ -230,6 +231,29 @@ fn what_vanishes_on_the_way_is_simply_not_there() {
                 assert_recovers(&world);
             }
         }
+    }
+}
+
+/// Small files are read after the sweep has gone on: what vanishes only then leaves no rows of blocks behind, whatever its name was.
+#[test]
+fn the_blocks_of_a_file_that_shrank_moved_and_vanished_are_hidden() {
+    for name in ["large", "moved"] {
+        let world = world();
+        let before = View::open(&world.domain(), world.backup().point, 64 << 10).expect("a view");
+        let large = before.lookup(&[b"large"]).expect("the file");
+        assert!(before.extents_of(&large).expect("its blocks").next().is_some());
+        world.source.with(|tree| {
+            shrink(tree, "large", 100);
+            let root = tree.root();
+            if name != "large" {
+                tree.rename((root, b"large"), (root, name.as_bytes())).expect("a new name");
+            }
+        });
+        let vanish = Action::change(move |tree| tree.unlink(tree.root(), name.as_bytes()).expect("it"));
+        world.source.when(Moment::Open, Some(name), vanish, 1);
+        let (report, _) = run(&world);
+        let after = View::open(&world.domain(), report.point, 64 << 10).expect("a view");
+        assert!(after.extents_of(&large).expect("its rows").next().is_none(), "{name}: its blocks are still there");
     }
 }
 
