@@ -10,6 +10,7 @@
 //! 3. [`pack`]: blobs in one stored object. [`tree`]: metadata rows, pure. [`table`]: rows in blobs.
 //! 4. [`point`], [`session`]: a restore point, and the protocol that makes it safe.
 //! 5. [`write`]: a source becomes a restore point. [`read`]: a restore point is walked, checked, and restored into a target.
+//! 6. [`quarantine`]: packs that were found damaged. [`upkeep`]: what only the holder of the upkeep key does: marks and deletes.
 
 pub mod codec;
 pub mod compress;
@@ -23,6 +24,7 @@ pub mod layout;
 pub mod marks;
 pub mod pack;
 pub mod point;
+pub mod quarantine;
 pub mod read;
 pub mod seal;
 pub mod session;
@@ -31,6 +33,7 @@ pub mod store;
 pub mod table;
 pub mod target;
 pub mod tree;
+pub mod upkeep;
 pub mod write;
 
 pub use error::Error;

@@ -13,7 +13,7 @@ pub use bytes::Bytes;
 use bytes::BytesMut;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{GetOptions, GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use tokio::runtime::Handle;
 
 mod deadline;
@@ -52,6 +52,8 @@ pub struct Listed {
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
+    /// When it was written by the clock of the store, in milliseconds since 1970-01-01 UTC: for liveness and grace periods, never for safety.
+    pub modified_ms: i64,
 }
 
 /// A store as the engine sees it: immutable objects under one prefix. Cheap to clone; clones share their counters.
@@ -194,6 +196,19 @@ impl Store {
         asked.block(&self.runtime, self.retry.run(|| self.names(&path, asked)))
     }
 
+    /// Shows every object below `prefix` to `each` as it comes, in no particular order, without holding more than a page of them: for what may be too many names for
+    /// memory. A list that fails is begun again, so a name may be shown more than once, and names may have been shown when this returns an error.
+    pub fn list_each(&self, prefix: &str, each: &mut (dyn FnMut(Listed) + Send)) -> Result<(), StoreError> {
+        let asked = Asked { operation: Operation::List, name: prefix };
+        let path = parse_prefix(prefix)?;
+        // A lock that nobody waits for: attempts follow each other.
+        let each = tokio::sync::Mutex::new(each);
+        asked.block(
+            &self.runtime,
+            self.retry.run(|| async { self.stream_names(&path, asked, &mut **each.lock().await).await }),
+        )
+    }
+
     /// Removes an object. One that does not exist is fine.
     pub fn delete(&self, name: &str) -> Result<(), StoreError> {
         let asked = Asked { operation: Operation::Delete, name };
@@ -246,13 +261,31 @@ impl Store {
 
     async fn names(&self, prefix: &Path, asked: Asked<'_>) -> Result<Vec<Listed>, StoreError> {
         let prefix = (!prefix.as_ref().is_empty()).then_some(prefix);
-        let entries = self.sent.list(prefix).map_ok(|meta| Listed { name: meta.location.into(), size: meta.size });
-        let mut listed: Vec<Listed> = entries.try_collect().await.map_err(|error| asked.failed(error))?;
+        let mut listed: Vec<Listed> =
+            self.sent.list(prefix).map_ok(listed).try_collect().await.map_err(|error| asked.failed(error))?;
         listed.sort();
         // A name that is put again while pages are read may stand on two of them.
         listed.dedup_by(|later, earlier| later.name == earlier.name);
         Ok(listed)
     }
+
+    async fn stream_names(
+        &self,
+        prefix: &Path,
+        asked: Asked<'_>,
+        each: &mut (dyn FnMut(Listed) + Send),
+    ) -> Result<(), StoreError> {
+        let prefix = (!prefix.as_ref().is_empty()).then_some(prefix);
+        let mut entries = self.sent.list(prefix).map_ok(listed);
+        while let Some(entry) = entries.next().await {
+            each(entry.map_err(|error| asked.failed(error))?);
+        }
+        Ok(())
+    }
+}
+
+fn listed(meta: ObjectMeta) -> Listed {
+    Listed { name: meta.location.into(), size: meta.size, modified_ms: meta.last_modified.timestamp_millis() }
 }
 
 fn parse(name: &str) -> Result<Path, StoreError> {

@@ -10,7 +10,7 @@ use model::ErrorClass;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use repository::store::{
-    Bytes, Listed, OpenMode, Requirement, RetryPolicy, Store, StoreError, open, probe, refuse_conditional,
+    Bytes, OpenMode, Requirement, RetryPolicy, Store, StoreError, open, probe, refuse_conditional,
 };
 use tests::azure::Azurite;
 use tests::folder::{Folder, SmallDisk};
@@ -211,8 +211,18 @@ fn lists_are_whole_sorted_and_of_one_prefix(store: &Store) {
     assert_eq!(names(store, "lists/a"), ["lists/a/1", "lists/a/2", "lists/a/deep/er/3"]);
     let all = ["lists/a-b", "lists/a.b", "lists/a/1", "lists/a/2", "lists/a/deep/er/3", "lists/ab/4", "lists/b"];
     assert_eq!(names(store, "lists"), all);
-    let three = Listed { name: "lists/a/1".to_owned(), size: 3 };
-    assert!(store.list("lists").expect("list").contains(&three));
+    let listed = store.list("lists").expect("list");
+    assert!(listed.iter().any(|listed| (listed.name.as_str(), listed.size) == ("lists/a/1", 3)), "{listed:?}");
+    let mut streamed = Vec::new();
+    store.list_each("lists", &mut |listed| streamed.push(listed)).expect("a list");
+    streamed.sort();
+    assert_eq!(streamed, listed, "one by one the same");
+    let (oldest, newest) =
+        (listed.iter().map(|listed| listed.modified_ms).min(), listed.iter().map(|listed| listed.modified_ms).max());
+    assert!(
+        newest.unwrap_or(i64::MAX) - oldest.unwrap_or(0) < 3_600_000,
+        "written within the same hour by the store's clock"
+    );
     assert_eq!(names(store, "list"), <[&str; 0]>::default(), "a prefix is whole components");
 }
 

@@ -39,7 +39,12 @@ fn a_store_that_fails_a_few_times_is_asked_again() {
     }
     store.put("a/b", Bytes::from_static(b"content")).unwrap();
     assert_eq!(store.get("a/b").unwrap(), "content");
-    assert_eq!(store.list("a").unwrap(), [Listed { name: "a/b".to_owned(), size: 7 }]);
+    let listed: Vec<(String, u64)> =
+        store.list("a").unwrap().into_iter().map(|Listed { name, size, .. }| (name, size)).collect();
+    assert_eq!(listed, [("a/b".to_owned(), 7)]);
+    let mut streamed = Vec::new();
+    store.list_each("a", &mut |listed| streamed.push(listed)).unwrap();
+    assert_eq!(streamed, store.list("a").unwrap());
     store.delete("a/b").unwrap();
     assert_eq!(store.list("").unwrap(), []);
     let requests = store.requests();

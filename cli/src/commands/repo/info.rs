@@ -143,7 +143,7 @@ mod tests {
     fn counts_come_from_names_alone() {
         let domain = DomainId([1; 16]);
         let volume = model::VolumeId([2; 16]);
-        let object = |name: String| Listed { name, size: 10 };
+        let object = |name: String| Listed { name, size: 10, modified_ms: 0 };
         let session = |n: u8| model::SessionId([n; 16]);
         let listed = [
             object(repository::layout::pack(domain, session(1), 0)),

@@ -1,0 +1,51 @@
+//! Upkeep: what only the holder of the upkeep key does to a domain: marks and deletes (design, the protocol; docs/protocol.md).
+//!
+//! In: an open domain and the upkeep key. Out: signed marks, and what a collector, a scrub or a replication made of them. Never: needs a key of content or names,
+//! unless a function says so.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::Error;
+use crate::domain::Domain;
+use crate::keys::UpkeepKey;
+use crate::layout::{Mark, MarkRun};
+use crate::marks::{damage_name, mark_name};
+use crate::session::PointId;
+use crate::tree::PackId;
+
+/// A domain in the hands of upkeep, for one run: its marks carry the same fresh number.
+#[derive(Clone)]
+pub struct Keeper {
+    domain: Domain,
+    key: Arc<UpkeepKey>,
+    run: MarkRun,
+}
+
+impl Keeper {
+    /// Begins a run.
+    pub fn new(domain: Domain, key: Arc<UpkeepKey>) -> Result<Keeper, Error> {
+        let run = MarkRun(domain.random()?);
+        Ok(Keeper { domain, key, run })
+    }
+
+    /// The domain.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// Puts a mark of this run on a session or its restore point.
+    pub fn mark(&self, point: PointId, mark: Mark) -> Result<(), Error> {
+        let signer = (&*self.key, self.domain.repository());
+        let name = mark_name(signer, self.domain.id(), (point.volume, point.session), mark, self.run)?;
+        Ok(self.domain.store().put(&name, Bytes::new())?)
+    }
+
+    /// Says that a pack is damaged.
+    pub fn quarantine(&self, pack: PackId) -> Result<(), Error> {
+        let name =
+            damage_name((&self.key, self.domain.repository()), self.domain.id(), (pack.session, pack.seq), self.run)?;
+        Ok(self.domain.store().put(&name, Bytes::new())?)
+    }
+}
