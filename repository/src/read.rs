@@ -19,6 +19,7 @@ mod packs;
 mod path;
 mod points;
 mod restore;
+mod several;
 mod view;
 mod walk;
 
