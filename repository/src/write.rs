@@ -75,6 +75,8 @@ pub struct BackupOptions {
     pub process: u32,
     /// For everything that is held in memory, in bytes; at least [`MEMORY_BUDGET_BYTES_MIN`].
     pub memory_budget_bytes: usize,
+    /// Packs are cut here, unless memory is short: what is sent with one request, and again if it fails. At most 32 MiB.
+    pub pack_bytes: usize,
     /// Threads that hash and compress.
     pub workers: usize,
     /// zstd level; `None`: fast for a first backup, a little better for an increment.
@@ -97,6 +99,7 @@ impl BackupOptions {
             host: host.to_owned(),
             process: std::process::id(),
             memory_budget_bytes: MEMORY_BUDGET_BYTES_DEFAULT,
+            pack_bytes: PACK_BYTES_TARGET,
             workers: std::thread::available_parallelism().map_or(2, usize::from),
             level: None,
             checkpoint_bytes: 1 << 30,
@@ -291,7 +294,8 @@ fn drive(
     let id = session.as_ref().map_or_else(|| domain.new_session(), |session| Ok(session.id()))?;
     let lanes = domain.store().threads(LANES);
     let workers = domain.store().threads(options.workers);
-    let (packer, lane) = Packer::new(domain, id, shares.pack_bytes_target, lanes, destination)?;
+    let pack_bytes_target = shares.pack_bytes_target.min(options.pack_bytes);
+    let (packer, lane) = Packer::new(domain, id, pack_bytes_target, lanes, destination)?;
     let rows = Rows::default();
     let dedup = Dedup::new(shares.dedup_bytes_max);
     if let Some(resumed) = &resumed {
