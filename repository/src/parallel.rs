@@ -1,6 +1,7 @@
-//! Parallel: the same work for many items, several at once. Each costs a request, and nearly all of that is waiting.
+//! Parallel: one thing done with each of many, by several threads. Each costs a request, and nearly all of that is waiting.
 //!
-//! In: items and what to do with one. Out: results in the order of the items, or the first failure. Never: more threads than items, or a new item after a failure.
+//! In: items, and what to do with one. Out: the results in the order of the items, or the first failure, after which nothing more is begun. Never: more threads than
+//! were given, or any for a store of one connection.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,13 +11,17 @@ use crate::Error;
 /// Requests that are sent at the same time where nothing else says how many.
 pub(crate) const REQUESTS: usize = 8;
 
-/// Does something with every item.
-pub(crate) fn map<T: Sync, R: Send>(items: &[T], threads: usize, one: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    if threads <= 1 || items.len() <= 1 {
+/// Does `one` with every item; no threads: on the caller's.
+pub(crate) fn each<I: Sync, T: Send>(
+    threads: usize,
+    items: &[I],
+    one: impl Fn(&I) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    if threads == 0 {
         return items.iter().map(one).collect();
     }
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(items.len()));
+    let results: Mutex<Result<Vec<(usize, T)>, Error>> = Mutex::new(Ok(Vec::with_capacity(items.len())));
     std::thread::scope(|scope| {
         for _ in 0..threads.min(items.len()) {
             scope.spawn(|| {
@@ -24,33 +29,19 @@ pub(crate) fn map<T: Sync, R: Send>(items: &[T], threads: usize, one: impl Fn(&T
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(index) else { return };
                     let result = one(item);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+                    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+                    match (result, &mut *results) {
+                        (_, Err(_)) => return,
+                        (Ok(result), Ok(all)) => all.push((index, result)),
+                        (Err(error), results) => *results = Err(error),
+                    }
                 }
             });
         }
     });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
-}
-
-/// Does something with every item until one fails; what is under way then is finished.
-pub(crate) fn try_each<T: Sync>(
-    items: &[T],
-    threads: usize,
-    one: impl Fn(&T) -> Result<(), Error> + Sync,
-) -> Result<(), Error> {
-    let failed: Mutex<Option<Error>> = Mutex::default();
-    map(items, threads, |item| {
-        let has_failed = || failed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if has_failed() {
-            return;
-        }
-        if let Err(error) = one(item) {
-            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        }
-    });
-    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+    results.sort_unstable_by_key(|(index, _)| *index);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
 #[cfg(test)]
@@ -58,27 +49,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_are_in_the_order_of_the_items() {
-        let items: Vec<u64> = (0..100).collect();
-        for threads in [1, 8, 200] {
-            let doubled = map(&items, threads, |item| {
-                // The first ones take longest.
-                (0..(100 - item) * 100).for_each(|_| std::hint::spin_loop());
-                item * 2
-            });
+    fn results_come_in_the_order_of_the_items_whoever_did_them() {
+        let items: Vec<usize> = (0..100).collect();
+        for threads in [0, 1, 8] {
+            let doubled = each(threads, &items, |item| Ok(item * 2)).unwrap();
             assert_eq!(doubled, items.iter().map(|item| item * 2).collect::<Vec<_>>(), "{threads}");
         }
     }
 
     #[test]
-    fn nothing_is_begun_after_a_failure() {
-        let begun = AtomicUsize::new(0);
+    fn the_first_failure_ends_it() {
         let items: Vec<usize> = (0..1000).collect();
-        let result = try_each(&items, 1, |item| {
-            begun.fetch_add(1, Ordering::Relaxed);
-            if *item == 3 { Err(Error::Cancelled) } else { Ok(()) }
-        });
-        assert!(matches!(result, Err(Error::Cancelled)));
-        assert_eq!(begun.load(Ordering::Relaxed), 4);
+        for threads in [0, 8] {
+            let begun = AtomicUsize::new(0);
+            let result = each(threads, &items, |item| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                if *item == 3 { Err(Error::Cancelled) } else { Ok(()) }
+            });
+            assert!(matches!(result, Err(Error::Cancelled)));
+            assert!(begun.load(Ordering::Relaxed) < items.len(), "{threads}");
+        }
+    }
+
+    #[test]
+    fn without_threads_the_caller_does_it() {
+        let caller = std::thread::current().id();
+        let by = each(0, &[1, 2, 3], |_| Ok(std::thread::current().id())).unwrap();
+        assert!(by.iter().all(|thread| *thread == caller));
+        let by = each(2, &[1, 2, 3], |_| Ok(std::thread::current().id())).unwrap();
+        assert!(by.iter().all(|thread| *thread != caller));
     }
 }

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::domain::Domain;
 use crate::layout::{self, ParsedName};
 use crate::marks::{MarkSet, MarkVerifier};
-use crate::parallel;
+use crate::parallel::{self, each};
 use crate::point::{Description, Point};
 use crate::session::{PointId, read_point};
 
@@ -170,7 +170,7 @@ pub(super) fn concerns_one_object(error: &Error) -> bool {
 }
 
 fn open_all(domain: &Domain, listed: Vec<ListedPoint>) -> Result<PointList, Error> {
-    let opened = parallel::map(&listed, parallel::REQUESTS, |point| {
+    let info = |point: &ListedPoint| {
         let Point { reference, description, .. } = read_point(domain, point.id)?;
         Ok(PointInfo {
             id: point.id,
@@ -180,7 +180,8 @@ fn open_all(domain: &Domain, listed: Vec<ListedPoint>) -> Result<PointList, Erro
             description,
             hidden: point.hidden,
         })
-    });
+    };
+    let opened = each(domain.store().threads(parallel::REQUESTS), &listed, |point| Ok(info(point)))?;
     let mut list = PointList::default();
     for (point, info) in listed.iter().zip(opened) {
         match info {

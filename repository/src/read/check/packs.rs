@@ -1,12 +1,12 @@
 //! Every pack that is needed: there, as long as it was, with the blobs that rows name; on request every blob of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering;
 
 use crate::Error;
 use crate::domain::Domain;
 use crate::pack::PackSummary;
+use crate::parallel::each;
 use crate::read::packs::{PackIndex, Packs, slice};
 use crate::read::points::concerns_one_object;
 use crate::seal::BlobKind;
@@ -19,6 +19,8 @@ use super::{CheckOptions, check_cancel};
 
 /// Our writer's packs are half of this; two are in memory for a moment, the sealed one and what is opened of it.
 const PACK_MEMORY_BYTES: usize = 48 << 20;
+/// Threads that only ask for the directories of packs.
+const LOOKERS: usize = 8;
 
 /// What is wrong with a pack.
 #[derive(Debug)]
@@ -56,35 +58,13 @@ pub(super) fn verify(
     let packs = Packs::new(domain, true, &[]);
     let needed: BTreeSet<PackId> = survey.needed.keys().chain(tables.reach.keys()).copied().collect();
     let needed: Vec<PackId> = needed.into_iter().collect();
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Result<BadPacks, Error>> = Mutex::new(Ok(BadPacks::default()));
     let threads = match options.read_data {
         true => options.workers.min(options.memory_budget_bytes / PACK_MEMORY_BYTES).max(1),
-        false => 8,
+        false => LOOKERS,
     };
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(needed.len()) {
-            scope.spawn(|| {
-                loop {
-                    let Some(pack) = needed.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-                    let looked = look(options, survey, tables, &packs, *pack);
-                    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                    match (looked, &mut *results) {
-                        (_, Err(_)) => return,
-                        (Ok(None), _) => {}
-                        (Ok(Some(bad)), Ok(all)) => {
-                            all.packs.insert(*pack, bad);
-                        }
-                        (Err(error), results) => {
-                            *results = Err(error);
-                            return;
-                        }
-                    }
-                }
-            });
-        }
-    });
-    let bad = results.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+    let looked = each(domain.store().threads(threads), &needed, |pack| look(options, survey, tables, &packs, *pack))?;
+    let bad = needed.into_iter().zip(looked).filter_map(|(pack, bad)| Some((pack, bad?)));
+    let bad = BadPacks { packs: bad.collect() };
     for (pack, bad) in &bad.packs {
         for what in &bad.what {
             findings.add(&domain.pack_name(*pack), what, survey.needing(*pack));

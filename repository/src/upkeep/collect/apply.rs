@@ -3,11 +3,10 @@
 //! In: a keeper and a plan. Out: what was done. Never: decides, or deletes an announcement after its point, or marks before either.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::Error;
 use crate::layout::{self, Mark};
-use crate::parallel;
+use crate::parallel::{self, each};
 
 use super::plan::{Doom, Ended, GoneNames};
 use super::report::{Collection, Deleted};
@@ -18,29 +17,30 @@ const DELETES: usize = 16;
 
 /// C2. Acknowledged before any list after it.
 pub(super) fn doom(keeper: &Keeper, dooms: &[Doom], options: &CollectOptions) -> Result<(), Error> {
-    parallel::try_each(dooms, parallel::REQUESTS, |doom| {
+    each(keeper.domain().store().threads(parallel::REQUESTS), dooms, |doom| {
         options.check_cancel()?;
         keeper.mark(doom.point, Mark::Doomed)
-    })
+    })?;
+    Ok(())
 }
 
 /// C6: packs; then C7: names.
 pub(super) fn delete(keeper: &Keeper, collection: &Collection, options: &CollectOptions) -> Result<Deleted, Error> {
     let domain = keeper.domain();
     let (packs, bytes, names) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    parallel::try_each(&collection.packs, DELETES, |gone| {
+    each(domain.store().threads(DELETES), &collection.packs, |gone| {
         options.check_cancel()?;
         domain.store().delete(&domain.pack_name(gone.pack))?;
         packs.fetch_add(1, Ordering::Relaxed);
         bytes.fetch_add(gone.bytes, Ordering::Relaxed);
         Ok(())
     })?;
-    parallel::try_each(&collection.names, parallel::REQUESTS, |gone| {
+    each(domain.store().threads(parallel::REQUESTS), &collection.names, |gone| {
         options.check_cancel()?;
         names.fetch_add(delete_names(keeper, gone, collection)?, Ordering::Relaxed);
         Ok(())
     })?;
-    parallel::try_each(&collection.debris, DELETES, |name| {
+    each(domain.store().threads(DELETES), &collection.debris, |name| {
         options.check_cancel()?;
         domain.store().delete(name)?;
         names.fetch_add(1, Ordering::Relaxed);
@@ -76,21 +76,18 @@ pub(super) fn declare_dead(
     options: &CollectOptions,
 ) -> Result<Vec<Ended>, Error> {
     let domain = keeper.domain();
-    let ended: Mutex<Vec<Ended>> = Mutex::default();
-    parallel::try_each(&collection.silent, parallel::REQUESTS, |silent| {
+    let ended = each(domain.store().threads(parallel::REQUESTS), &collection.silent, |silent| {
         options.check_cancel()?;
         keeper.mark(silent.point, Mark::Abort)?;
-        if !domain.store().exists(&layout::point(domain.id(), silent.point.volume, silent.point.session))? {
-            keeper.mark(silent.point, Mark::Dead)?;
-            ended.lock().unwrap_or_else(PoisonError::into_inner).push(silent.clone());
+        if domain.store().exists(&layout::point(domain.id(), silent.point.volume, silent.point.session))? {
+            return Ok(None);
         }
-        Ok(())
+        keeper.mark(silent.point, Mark::Dead)?;
+        Ok(Some(silent.clone()))
     })?;
-    parallel::try_each(&collection.lost_announcements, parallel::REQUESTS, |point| {
+    each(domain.store().threads(parallel::REQUESTS), &collection.lost_announcements, |point| {
         options.check_cancel()?;
         keeper.mark(*point, Mark::Retired)
     })?;
-    let mut ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
-    ended.sort_by_key(|ended| ended.point.session);
-    Ok(ended)
+    Ok(ended.into_iter().flatten().collect())
 }

@@ -4,14 +4,13 @@
 //! guesses: an announcement that has gone since it was listed means that another collector is at work, and ends the run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
 use model::{ErrorClass, SessionId};
 
 use crate::Error;
 use crate::domain::Domain;
 use crate::layout;
-use crate::parallel;
+use crate::parallel::{self, each};
 use crate::point::PackSet;
 use crate::session::{Announcement, PointId, read_announcement, read_reference};
 
@@ -59,14 +58,13 @@ pub(super) fn judge_sessions(
         .filter(|session| open(session) && !seen.points.contains_key(session) && !over.contains(session))
         .copied()
         .collect();
-    let judged: Mutex<Judged> = Mutex::default();
-    parallel::try_each(&unknown, parallel::REQUESTS, |session| {
+    let verdicts = each(domain.store().threads(parallel::REQUESTS), &unknown, |session| {
         options.check_cancel()?;
-        let verdict = judge(domain, *session)?;
-        judged.lock().unwrap_or_else(PoisonError::into_inner).add(*session, verdict);
-        Ok(())
+        Ok((*session, judge(domain, *session)?))
     })?;
-    Ok(judged.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let mut judged = Judged::default();
+    verdicts.into_iter().for_each(|(session, verdict)| judged.add(session, verdict));
+    Ok(judged)
 }
 
 enum Verdict {

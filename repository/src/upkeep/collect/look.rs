@@ -11,7 +11,7 @@ use crate::Error;
 use crate::domain::Domain;
 use crate::layout::{self, Mark, ParsedName};
 use crate::marks::{InvalidMark, MarkSet, MarkVerifier};
-use crate::parallel;
+use crate::parallel::{self, each};
 use crate::point::{PackSet, Reference};
 use crate::session::{PointId, read_reference};
 use crate::store::Listed;
@@ -123,7 +123,7 @@ impl Roots {
 pub(super) fn read_references(domain: &Domain, seen: &SeenPoints) -> Result<References, Error> {
     let points: Vec<SeenPoint> = seen.points.values().filter(|point| !seen.is_over(point.id)).copied().collect();
     let references: Mutex<References> = Mutex::default();
-    parallel::try_each(&points, parallel::REQUESTS, |point| {
+    each(domain.store().threads(parallel::REQUESTS), &points, |point| {
         let reference = match read_reference(domain, point.id, point.size) {
             Ok(reference) => reference,
             Err(Error::Missing(_)) => return Ok(()),
