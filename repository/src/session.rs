@@ -3,6 +3,8 @@
 //! In: a volume and the points that a writer or reader is about to rely on. Out: a session whose remaining pins keep their packs, and the verdict on its
 //! commit. Never: deletes, locks, or lets a clock decide about safety. The order of requests here was model-checked: change none of it alone.
 
+mod life;
+
 use bytes::Bytes;
 use model::{SessionId, VolumeId};
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,8 @@ use crate::marks::{MarkSet, MarkVerifier};
 use crate::point::{Point, Reference};
 use crate::seal::{BlobKind, ObjectKind, Sealer, SectionReader, SectionWriter};
 use crate::store::StoreError;
+
+use life::Life;
 
 /// No point object is larger: three sections at their maxima.
 const POINT_BYTES_MAX: u64 = 160 << 20;
@@ -54,6 +58,7 @@ pub struct Session {
     pins: Vec<PointId>,
     /// Length of the announcement that it put.
     announced_bytes: u64,
+    life: Life,
 }
 
 impl Session {
@@ -90,7 +95,8 @@ impl Session {
     }
 
     fn look_at_pins(domain: &Domain, id: SessionId, announcement: Announcement) -> Result<Session, Error> {
-        let mut session = Session { domain: domain.clone(), id, announcement, pins: Vec::new(), announced_bytes: 0 };
+        let life = Life::begin(domain.now());
+        let mut session = Session { domain: domain.clone(), id, announcement, pins: Vec::new(), announced_bytes: 0, life };
         for pin in session.announcement.pins.clone() {
             if session.may_rely_on(pin)? {
                 session.pins.push(pin);
@@ -125,6 +131,11 @@ impl Session {
     /// The points that keep their packs for it.
     pub fn pins(&self) -> &[PointId] {
         &self.pins
+    }
+
+    /// Shows that it is alive, if nothing else has for long enough; cheap, so call it wherever work goes on. `put` is anything that grows with every pack put.
+    pub fn show_life(&self, put: u64) {
+        self.life.show(&self.domain, self.id, put);
     }
 
     /// W4 and W5: puts the restore point, then looks whether the session counts. Returns how many bytes the session's own objects have.
