@@ -14,6 +14,7 @@ use repository::keys::{
 };
 use repository::layout::{NeededBy, REPOSITORY};
 use repository::store::{Location, OpenMode, RetryPolicy, Store};
+use repository::upkeep::Keeper;
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
@@ -156,6 +157,21 @@ impl Context {
         let access = repository.domain(&store, &self.settings.domain)?;
         let upkeep = repository.manifest.upkeep_public;
         Ok(Domain::new(store, access, upkeep, self.random.clone(), self.clock.clone()))
+    }
+
+    /// The domain, for looking at what a collector would do.
+    pub(crate) fn domain_to_collect(&self) -> Result<Domain, Failure> {
+        Ok(self.keeper()?.domain().clone())
+    }
+
+    /// The domain, for marking and deleting.
+    pub(crate) fn keeper(&self) -> Result<Keeper, Failure> {
+        let Opened { store, repository, .. } = self.open()?;
+        repository.features.check(NeededBy::Collect)?;
+        let access = repository.domain(&store, &self.settings.domain)?;
+        let upkeep = repository.manifest.upkeep_public;
+        let domain = Domain::new(store, access, upkeep, self.random.clone(), self.clock.clone());
+        Ok(Keeper::new(domain, Arc::new(repository.upkeep()?))?)
     }
 
     /// The domain, for writing; made if nobody has used it yet.

@@ -96,7 +96,8 @@ impl Session {
 
     fn look_at_pins(domain: &Domain, id: SessionId, announcement: Announcement) -> Result<Session, Error> {
         let life = Life::begin(domain.now());
-        let mut session = Session { domain: domain.clone(), id, announcement, pins: Vec::new(), announced_bytes: 0, life };
+        let mut session =
+            Session { domain: domain.clone(), id, announcement, pins: Vec::new(), announced_bytes: 0, life };
         for pin in session.announcement.pins.clone() {
             if session.may_rely_on(pin)? {
                 session.pins.push(pin);

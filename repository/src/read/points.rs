@@ -9,7 +9,7 @@ use model::{ErrorClass, SessionId, VolumeId};
 
 use crate::Error;
 use crate::domain::Domain;
-use crate::layout::{self, ParsedName};
+use crate::layout::{self, Mark, ParsedName};
 use crate::marks::{MarkSet, MarkVerifier};
 use crate::parallel::{self, each};
 use crate::point::{Description, Point};
@@ -25,12 +25,16 @@ pub struct PointInfo {
     pub id: PointId,
     /// When it was made, in milliseconds since 1970-01-01 UTC.
     pub created_ms: i64,
+    /// When the store received it, by the store's clock, in milliseconds since 1970-01-01 UTC.
+    pub arrived_ms: i64,
     /// Made on the way of a run; never `latest`.
     pub checkpoint: bool,
     /// The point that it continued.
     pub parent: Option<SessionId>,
     /// What it says of itself.
     pub description: Description,
+    /// A collector took its session for dead and was not sure; it may still be ended.
+    pub aborted: bool,
     /// Retired: valid, but not shown. [`points`] leaves these out, [`points_with_hidden`] does not.
     pub hidden: bool,
 }
@@ -49,6 +53,8 @@ pub struct PointList {
 pub(super) struct ListedPoint {
     pub(super) id: PointId,
     pub(super) hidden: bool,
+    pub(super) aborted: bool,
+    pub(super) arrived_ms: i64,
 }
 
 /// The valid points of a volume (of all volumes: `None`) that are not hidden.
@@ -127,7 +133,8 @@ pub(super) fn valid_points(domain: &Domain, volume: Option<VolumeId>) -> Result<
         None => (layout::points(domain.id()), layout::marks(domain.id())),
     };
     let listed = domain.store().list(&points_below)?;
-    let points: Vec<PointId> = listed.iter().filter_map(|listed| point_of(domain, &listed.name)).collect();
+    let points: Vec<(PointId, i64)> =
+        listed.iter().filter_map(|listed| Some((point_of(domain, &listed.name)?, listed.modified_ms))).collect();
     if points.is_empty() {
         return Ok(Vec::new());
     }
@@ -138,8 +145,14 @@ pub(super) fn valid_points(domain: &Domain, volume: Option<VolumeId>) -> Result<
         tracing::warn!(mark = %invalid.name.escape_default(), why = %invalid.why, "a mark does not count");
     }
     let open = announced(domain)?;
-    let is_valid = |id: &PointId| !marks.of(id.volume, id.session).invalidates() && open.contains(&id.session);
-    let listed = |id: PointId| ListedPoint { id, hidden: marks.of(id.volume, id.session).hides() };
+    let is_valid =
+        |(id, _): &(PointId, i64)| !marks.of(id.volume, id.session).invalidates() && open.contains(&id.session);
+    let listed = |(id, arrived_ms): (PointId, i64)| ListedPoint {
+        id,
+        hidden: marks.of(id.volume, id.session).hides(),
+        aborted: marks.of(id.volume, id.session).has(Mark::Abort),
+        arrived_ms,
+    };
     Ok(points.into_iter().filter(is_valid).map(listed).collect())
 }
 
@@ -175,9 +188,11 @@ fn open_all(domain: &Domain, listed: Vec<ListedPoint>) -> Result<PointList, Erro
         Ok(PointInfo {
             id: point.id,
             created_ms: reference.created_ms,
+            arrived_ms: point.arrived_ms,
             checkpoint: reference.checkpoint,
             parent: reference.parent,
             description,
+            aborted: point.aborted,
             hidden: point.hidden,
         })
     };

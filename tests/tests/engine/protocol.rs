@@ -264,9 +264,7 @@ fn a_session_at_work_shows_life_once_in_a_while_and_not_more() {
     world.source.when(Moment::Stat, None, Action::change(move |_| clock.advance(7 * hours)), 4);
     let report = backup(&world.domain(), &world.source, &world.options()).expect("a long backup");
     let beats = |session: model::SessionId| {
-        let own = |name: &String| {
-            matches!(ParsedName::parse(name), Ok(ParsedName::SessionBeat { session: of, .. }) if of == session)
-        };
+        let own = |name: &String| matches!(ParsedName::parse(name), Ok(ParsedName::SessionBeat { session: of, .. }) if of == session);
         world.names().iter().filter(|name| own(name)).count()
     };
     // Four times seven hours in which no pack was put.
