@@ -72,7 +72,7 @@ fn a_policy_keeps_the_newest_and_says_why() {
     assert_eq!(points(&place).len(), 5, "a dry run forgets nothing");
     assert_eq!(place.json(&["forget", "--volume", "v", "--keep-last", "2"])["forgotten"], planned["forgotten"]);
     assert_eq!(points(&place)[..2], ids[2..]);
-    let text = place.run(["forget", "--keep-daily", "7"]);
+    let text = place.run(["forget", "--keep-daily", "1"]);
     text.expect(0);
     assert!(text.text().contains("2 kept, 1 forgotten"), "each volume keeps its newest of today: {}", text.text());
     place.run(["forget"]).failed(2, "nothing says what stays");
