@@ -14,6 +14,7 @@ use repository::keys::{
 };
 use repository::layout::{NeededBy, REPOSITORY};
 use repository::store::{Location, OpenMode, RetryPolicy, Store};
+use repository::upkeep::Keeper;
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
@@ -165,6 +166,16 @@ impl Context {
         let access = self.with_random(|random| repository.domain_or_new(&store, &self.settings.domain, random))?;
         let upkeep = repository.manifest.upkeep_public;
         Ok(Domain::new(store, access, upkeep, self.random.clone(), self.clock.clone()))
+    }
+
+    /// The domain, in the hands of upkeep: only who holds the repository key can mark and delete.
+    pub(crate) fn keeper(&self) -> Result<Keeper, Failure> {
+        let Opened { store, repository, .. } = self.open()?;
+        repository.features.check(NeededBy::Collect)?;
+        let access = repository.domain(&store, &self.settings.domain)?;
+        let upkeep = repository.manifest.upkeep_public;
+        let domain = Domain::new(store, access, upkeep, self.random.clone(), self.clock.clone());
+        Ok(Keeper::new(domain, Arc::new(repository.upkeep()?))?)
     }
 
     /// The domain, for looking at what a backup would do. If nobody has used it yet, it is made in memory.

@@ -14,11 +14,14 @@ use crate::keys::{OpenedRepository, Random, Recipient, UpkeepKey, init_repositor
 use crate::layout::{self, Mark, MarkRun};
 use crate::session::PointId;
 use crate::store::{Bytes, Store};
+use crate::upkeep::Keeper;
 use crate::write::{BackupOptions, backup};
 
 mod check;
 mod damaged;
 mod differences;
+mod levels;
+mod quarantined;
 mod restored;
 
 const PAGE: u64 = 4096;
@@ -70,9 +73,13 @@ impl World {
     }
 
     pub(super) fn domain(&self) -> Domain {
-        let store = self.store();
+        self.domain_on(self.store())
+    }
+
+    /// The domain on a store, opened with the keys that lie on the base.
+    fn domain_on(&self, store: Store) -> Domain {
         let mut random = self.random.lock().unwrap();
-        let access = self.repository.domain_or_new(&store, "default", &mut *random).unwrap();
+        let access = self.repository.domain_or_new(&self.store(), "default", &mut *random).unwrap();
         drop(random);
         let (clock, now) = (self.source.clock(), self.source.clock().for_domain());
         let clock = Arc::new(move || {
@@ -129,6 +136,11 @@ impl World {
         let mut bytes = self.store().get(name).unwrap().to_vec();
         bytes[at] ^= 4;
         self.store().put(name, Bytes::from(bytes)).unwrap();
+    }
+
+    /// A run of upkeep.
+    fn keeper(&self) -> Keeper {
+        Keeper::new(self.domain(), Arc::new(self.repository.upkeep().unwrap())).unwrap()
     }
 
     fn mark(&self, point: PointId, mark: Mark) {
