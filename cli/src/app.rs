@@ -13,7 +13,7 @@ use repository::store::{self, Store};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Arguments, Command};
-use crate::commands::{backup, cat, check, completion, diff, find, keys, ls, points, repo, restore, upkeep};
+use crate::commands::{backup, cat, check, completion, diff, find, keys, ls, points, repo, restore, scrub, upkeep};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opening::Context;
@@ -88,6 +88,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Diff(options) => diff::run(context, &options),
         Command::Restore(options) => restore::run(context, &options),
         Command::Check(options) => check::run(context, &options),
+        Command::Scrub(options) => scrub::run(context, &options),
         Command::Forget(_) => upkeep::refuse("forget", "no restore point was removed"),
         Command::Gc(_) => upkeep::refuse("gc", "nothing was deleted"),
         Command::Completion(options) => completion::run(&options),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{backup, cat, check, completion, diff, find, keys, ls, points, repo, restore, upkeep};
+use crate::commands::{backup, cat, check, completion, diff, find, keys, ls, points, repo, restore, scrub, upkeep};
 use crate::quantity::parse_bytes;
 
 /// Backs up directories, files and block devices: deduplicated, compressed and encrypted, to object storage.
@@ -96,6 +96,8 @@ pub(crate) enum Command {
     Restore(restore::Options),
     /// Verify the repository
     Check(check::Options),
+    /// Verify a share of the repository, each time the next
+    Scrub(scrub::Options),
     /// Remove restore points (not in this version)
     Forget(upkeep::Options),
     /// Remove what no restore point needs (not in this version)

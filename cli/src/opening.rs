@@ -116,10 +116,15 @@ impl Context {
         Ok(self.settings.cache_dir.as_deref().map(|cache| Pin::new(cache, address)))
     }
 
-    /// Where journals of backups into this repository are kept. By address: what was sent to one place is not at another, though it be a copy of the first.
-    pub(crate) fn journals(&self) -> Result<Option<PathBuf>, Failure> {
+    /// What this machine keeps about this repository. By address: what was sent to one place is not at another, though it be a copy of the first.
+    pub(crate) fn cache_folder(&self) -> Result<Option<PathBuf>, Failure> {
         let address = address(&self.location()?, &*self.environment);
-        Ok(self.settings.cache_dir.as_deref().map(|cache| pins::folder(cache, &address).join("journals")))
+        Ok(self.settings.cache_dir.as_deref().map(|cache| pins::folder(cache, &address)))
+    }
+
+    /// Where journals of backups into this repository are kept.
+    pub(crate) fn journals(&self) -> Result<Option<PathBuf>, Failure> {
+        Ok(self.cache_folder()?.map(|folder| folder.join("journals")))
     }
 
     fn unlock(&self) -> Result<Unlock, Failure> {

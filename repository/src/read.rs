@@ -40,4 +40,4 @@ pub use view::{Blocks, Child, Entries, Found, MissedEntries, View, WINDOW_BYTES_
 pub use walk::{Visited, Walk};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -134,3 +134,35 @@ fn a_name_that_somebody_has_planted_is_shown_and_is_no_damage() {
     assert!(place.run(["check"]).text().contains(".Point"));
     place.run(["check", "--level", "objects", "--read-data"]).expect(2);
 }
+
+#[test]
+fn a_scrub_goes_on_where_the_last_one_ended() {
+    let place = with_two_files();
+    place.write("source/c", noise(13, 3_000_000));
+    place.backup("v", "source");
+    let packs = packs(&place).len() as u64;
+    assert!(packs > 1);
+    for done in 1..=packs {
+        let report = place.json(&["scrub", "--bytes", "1"]);
+        assert_eq!((&report["outcome"], &report["statistics"]["packs"]), (&"ok".into(), &1.into()));
+        assert_eq!((&report["round"]["packs_done"], &report["round"]["packs"]), (&done.into(), &packs.into()));
+    }
+    std::fs::remove_dir_all(place.path("cache")).unwrap();
+    assert_eq!(place.json(&["scrub", "--bytes", "1"])["round"]["packs_done"], 1, "a lost place costs a new beginning");
+}
+
+#[test]
+fn a_scrub_finds_quarantines_and_releases() {
+    let place = with_two_files();
+    let pack = packs(&place).into_iter().max_by_key(|file| std::fs::metadata(file).unwrap().len()).unwrap();
+    flip(&pack, 100_000);
+    let report = place.json_with(8, &["scrub", "--bytes", "1G"]);
+    assert_eq!(report["damaged"].as_array().unwrap().len(), 1);
+    let check = place.json_with(8, &["check"]);
+    assert_eq!(check["quarantined"].as_array().unwrap().len(), 1);
+    flip(&pack, 100_000);
+    let report = place.json(&["scrub", "--bytes", "1G"]);
+    assert_eq!(report["repaired"].as_array().unwrap().len(), 1);
+    assert!(place.run(["scrub", "--bytes", "1G"]).text().contains("ok: "));
+    place.run(["scrub"]).expect(2);
+}

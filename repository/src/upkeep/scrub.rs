@@ -19,7 +19,7 @@ use crate::hash::derive;
 use crate::layout::{self, Hex, ParsedName, hex};
 use crate::pack::PackSummary;
 use crate::quarantine::Quarantine;
-use crate::read::{CheckOutcome, DamagedObject, Released, concerns_one_object, valid_points};
+use crate::read::{CheckOutcome, DamagedObject, PackVerdict, Released, concerns_one_object, valid_points};
 use crate::session::{PointId, read_point, read_reference};
 use crate::tree::PackId;
 
@@ -183,7 +183,7 @@ fn packs_of(domain: &Domain, id: PointId, found: &mut Found) -> Result<Vec<(Pack
     };
     match read() {
         Err(error) if concerns_one_object(&error) => {
-            found.points.push(DamagedObject { object, what: error.to_string() });
+            found.unreadable.push(DamagedObject { object, what: error.to_string() });
             Ok(Vec::new())
         }
         Ok(packs) => {
@@ -217,7 +217,8 @@ fn round(due: &[Due], cursor: Option<ScrubCursor>) -> ScrubRound {
 /// What was found so far.
 #[derive(Default)]
 struct Found {
-    points: Vec<DamagedObject>,
+    /// Points that cannot be opened, and packs that cannot be judged.
+    unreadable: Vec<DamagedObject>,
     bad: BTreeMap<PackId, String>,
     proven: BTreeSet<PackId>,
     transient: Vec<DamagedObject>,
@@ -226,34 +227,38 @@ struct Found {
 
 impl Found {
     fn test(&mut self, domain: &Domain, due: &Due, known: PackSummary) -> Result<(), Error> {
-        let look = || read_whole(domain.store(), domain, due.pack, &known).map(|(verdict, _)| verdict);
-        let looked = match look() {
+        let first = look(domain, due.pack, &known)?;
+        let said_at_first = match &first {
+            Ok(verdict) if verdict.is_good() => None,
+            Ok(verdict) => Some(verdict.what()),
+            Err(what) => Some(what.clone()),
+        };
+        let looked = if said_at_first.is_none() { first } else { look(domain, due.pack, &known)? };
+        let object = domain.pack_name(due.pack);
+        match looked {
             // A header that names a key that is not at hand, or a newer format: nothing that another copy would mend.
-            Err(error) if concerns_one_object(&error) => {
-                self.points.push(DamagedObject { object: domain.pack_name(due.pack), what: error.to_string() });
-                return Ok(());
-            }
-            looked => looked?,
-        };
-        let verdict = match looked.is_good() {
-            true => looked,
-            false => {
-                let second = look()?;
-                if second.is_good() {
-                    let object = domain.pack_name(due.pack);
-                    self.transient.push(DamagedObject { object, what: looked.what() });
+            Err(what) => self.unreadable.push(DamagedObject { object, what }),
+            Ok(verdict) if !verdict.is_good() => drop(self.bad.insert(due.pack, verdict.what())),
+            Ok(verdict) => {
+                if let Some(what) = said_at_first {
+                    self.transient.push(DamagedObject { object, what });
                 }
-                second
+                if verdict.is_proven() {
+                    self.proven.insert(due.pack);
+                }
+                self.ciphertext_only = self.ciphertext_only.take().or(verdict.ciphertext_only);
             }
-        };
-        if verdict.is_proven() {
-            self.proven.insert(due.pack);
         }
-        if !verdict.is_good() {
-            self.bad.insert(due.pack, verdict.what());
-        }
-        self.ciphertext_only = self.ciphertext_only.take().or(verdict.ciphertext_only);
         Ok(())
+    }
+}
+
+/// One look; text: it cannot be judged.
+fn look(domain: &Domain, pack: PackId, known: &PackSummary) -> Result<Result<PackVerdict, String>, Error> {
+    match read_whole(domain.store(), domain, pack, known) {
+        Ok((verdict, _)) => Ok(Ok(verdict)),
+        Err(error) if concerns_one_object(&error) => Ok(Err(error.to_string())),
+        Err(error) => Err(error),
     }
 }
 
@@ -265,7 +270,7 @@ fn settle(
 ) -> Result<(Vec<DamagedObject>, Vec<String>), Error> {
     let domain = keeper.domain();
     let needed = if found.bad.is_empty() { BTreeSet::new() } else { still_needed(domain, &found.bad)? };
-    let mut damaged = std::mem::take(&mut found.points);
+    let mut damaged = std::mem::take(&mut found.unreadable);
     for (pack, what) in found.bad.iter().filter(|(pack, _)| needed.contains(pack)) {
         if !quarantine.contains(*pack) {
             keeper.quarantine(*pack)?;
