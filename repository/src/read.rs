@@ -35,7 +35,10 @@ pub(crate) use packs::{PackVerdict, verify_pack};
 pub use path::{display_path, split_path};
 pub(crate) use points::concerns_one_object;
 pub use points::{PointInfo, PointList, points, points_with_hidden, resolve};
-pub use restore::{Failed, RESTORE_MEMORY_BYTES_MIN, RestoreOptions, RestoreProgress, RestoreReport, restore};
+pub use restore::{
+    ByteRange, Failed, LOST_RANGES_MAX, RESTORE_MEMORY_BYTES_MIN, RestoreOptions, RestoreProgress, RestoreReport,
+    restore,
+};
 pub use view::{Blocks, Child, Entries, Found, MissedEntries, View, WINDOW_BYTES_DEFAULT};
 pub use walk::{Visited, Walk};
 

@@ -23,6 +23,7 @@ mod differences;
 mod levels;
 mod quarantined;
 mod restored;
+mod salvaged;
 
 const PAGE: u64 = 4096;
 
