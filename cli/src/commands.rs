@@ -17,4 +17,5 @@ pub(crate) mod point;
 pub(crate) mod points;
 pub(crate) mod repo;
 pub(crate) mod restore;
+pub(crate) mod scrub;
 pub(crate) mod undelete;

@@ -227,17 +227,17 @@ pub fn read_point(domain: &Domain, point: PointId) -> Result<Point, Error> {
     Point::open(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())
 }
 
-/// Reads a point's reference part, and not much more than that; `size` is the size of the object in bytes, as a list shows it.
-pub fn read_reference(domain: &Domain, point: PointId, size: u64) -> Result<Reference, Error> {
+/// Reads a point's reference part, and not much more than that.
+pub fn read_reference(domain: &Domain, point: PointId) -> Result<Reference, Error> {
     let name = layout::point(domain.id(), point.volume, point.session);
     let binding = domain.binding(ObjectKind::Point, &name);
-    let front = |bytes: u64| domain.store().get_range(&name, 0..bytes.min(size)).map_err(|error| gone(&name, error));
+    let front = |bytes: u64| domain.store().get_front(&name, bytes).map_err(|error| gone(&name, error));
     let mut bytes = front(REFERENCE_BYTES_GUESS)?;
     let needed = SectionReader::first_needs(binding, &bytes, domain.ring())?;
-    if needed > bytes.len() as u64 {
-        if needed > size {
-            return Err(Error::damaged(&name, "it ends within its reference part"));
-        }
+    if needed > POINT_BYTES_MAX {
+        return Err(Error::damaged(&name, "its reference part is longer than any can be"));
+    }
+    if needed > REFERENCE_BYTES_GUESS {
         bytes = front(needed)?;
     }
     Point::open_reference(binding, &bytes, domain.ring())

@@ -100,9 +100,10 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
         cancel: interrupt::listen(&context.runtime)?,
         ..CollectOptions::default()
     };
+    let keeper = context.keeper()?;
     let done = match options.dry_run {
-        true => plan_collection(&context.domain_to_collect()?, &engine)?,
-        false => collect(&context.keeper()?, &engine)?,
+        true => plan_collection(keeper.domain(), &engine)?,
+        false => collect(&keeper, &engine)?,
     };
     let report = report(&done, options.dry_run);
     context.output.value(&report, |out| text(out, &report))?;

@@ -118,7 +118,7 @@ fn observe(
     let quarantine = Quarantine::list(domain)?;
     let sessions = look::list_sessions(domain)?; // C4: the last list that safety rests on
     let judged = judge::judge_sessions(domain, &seen, &sessions, options)?; // C5
-    let unannounced = look::unannounced_packs(domain, &seen, &roots, &sessions)?;
+    let unannounced = look::unannounced_packs(domain, &roots, &sessions)?;
     Ok(Observed { domain: domain.id(), seen, roots, packs, sessions, judged, unannounced, quarantine })
 }
 

@@ -51,9 +51,7 @@ fn run(world: &World, options: &CollectOptions) -> CollectReport {
 }
 
 fn reference(world: &World, point: PointId) -> Reference {
-    let domain = world.domain();
-    let name = layout::point(domain.id(), point.volume, point.session);
-    read_reference(&domain, point, world.object(&name).len() as u64).expect("a reference part")
+    read_reference(&world.domain(), point).expect("a reference part")
 }
 
 fn packs(world: &World) -> BTreeSet<PackId> {
