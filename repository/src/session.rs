@@ -3,6 +3,8 @@
 //! In: a volume and the points that a writer or reader is about to rely on. Out: a session whose remaining pins keep their packs, and the verdict on its
 //! commit. Never: deletes, locks, or lets a clock decide about safety. The order of requests here was model-checked: change none of it alone.
 
+mod life;
+
 use bytes::Bytes;
 use model::{SessionId, VolumeId};
 use serde::{Deserialize, Serialize};
@@ -15,15 +17,19 @@ use crate::point::{Point, Reference};
 use crate::seal::{BlobKind, ObjectKind, Sealer, SectionReader, SectionWriter};
 use crate::store::StoreError;
 
+use life::Life;
+
 /// No point object is larger: three sections at their maxima.
 const POINT_BYTES_MAX: u64 = 160 << 20;
+/// Nearly every reference part is smaller, so that one request reads it.
+const REFERENCE_BYTES_GUESS: u64 = 64 << 10;
 /// No announcement is larger.
 const OPEN_BYTES_MAX: u64 = 2 << 20;
 /// An announcement whose acknowledgement is lost costs its session id; so many are tried.
 const ANNOUNCEMENTS_MAX: u32 = 5;
 
 /// A point by volume and session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PointId {
     /// Whose state.
     pub volume: VolumeId,
@@ -52,6 +58,7 @@ pub struct Session {
     pins: Vec<PointId>,
     /// Length of the announcement that it put.
     announced_bytes: u64,
+    life: Life,
 }
 
 impl Session {
@@ -88,7 +95,9 @@ impl Session {
     }
 
     fn look_at_pins(domain: &Domain, id: SessionId, announcement: Announcement) -> Result<Session, Error> {
-        let mut session = Session { domain: domain.clone(), id, announcement, pins: Vec::new(), announced_bytes: 0 };
+        let life = Life::begin(domain.now());
+        let mut session =
+            Session { domain: domain.clone(), id, announcement, pins: Vec::new(), announced_bytes: 0, life };
         for pin in session.announcement.pins.clone() {
             if session.may_rely_on(pin)? {
                 session.pins.push(pin);
@@ -123,6 +132,11 @@ impl Session {
     /// The points that keep their packs for it.
     pub fn pins(&self) -> &[PointId] {
         &self.pins
+    }
+
+    /// Shows that it is alive, if nothing else has for long enough; cheap, so call it wherever work goes on. `put` is anything that grows with every pack put.
+    pub fn show_life(&self, put: u64) {
+        self.life.show(&self.domain, self.id, put);
     }
 
     /// W4 and W5: puts the restore point, then looks whether the session counts. Returns how many bytes the session's own objects have.
@@ -213,18 +227,31 @@ pub fn read_point(domain: &Domain, point: PointId) -> Result<Point, Error> {
     Point::open(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())
 }
 
-/// Reads a point's reference part.
+/// Reads a point's reference part, and not much more than that.
 pub fn read_reference(domain: &Domain, point: PointId) -> Result<Reference, Error> {
     let name = layout::point(domain.id(), point.volume, point.session);
-    let bytes = fetch_point(domain, &name)?;
-    Point::open_reference(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())
+    let binding = domain.binding(ObjectKind::Point, &name);
+    let front = |bytes: u64| domain.store().get_front(&name, bytes).map_err(|error| gone(&name, error));
+    let mut bytes = front(REFERENCE_BYTES_GUESS)?;
+    let needed = SectionReader::first_needs(binding, &bytes, domain.ring())?;
+    if needed > POINT_BYTES_MAX {
+        return Err(Error::damaged(&name, "its reference part is longer than any can be"));
+    }
+    if needed > REFERENCE_BYTES_GUESS {
+        bytes = front(needed)?;
+    }
+    Point::open_reference(binding, &bytes, domain.ring())
 }
 
 fn fetch_point(domain: &Domain, name: &str) -> Result<Bytes, Error> {
-    domain.store().get_at_most(name, POINT_BYTES_MAX).map_err(|error| match error {
+    domain.store().get_at_most(name, POINT_BYTES_MAX).map_err(|error| gone(name, error))
+}
+
+fn gone(name: &str, error: StoreError) -> Error {
+    match error {
         StoreError::NotFound { .. } => {
             Error::Missing(format!("{name} does not exist: the restore point was removed meanwhile"))
         }
         other => other.into(),
-    })
+    }
 }

@@ -3,17 +3,30 @@
 //! In: an open domain and the upkeep key. Out: signed marks, and what a collector, a scrub or a replication made of them. Never: needs a key of content or names,
 //! unless a function says so.
 
+mod collect;
+mod retire;
+mod scrub;
+mod whole;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+pub use collect::{
+    CollectOptions, CollectReport, Collection, Deleted, Doom, DoomReason, Ended, GonePack, collect, plan_collection,
+};
+pub use retire::{Undeleted, retire, undelete};
 
 use crate::Error;
 use crate::domain::Domain;
 use crate::keys::UpkeepKey;
 use crate::layout::{Mark, MarkRun};
 use crate::marks::{damage_name, mark_name};
+use crate::read::{CheckReport, Released};
 use crate::session::PointId;
 use crate::tree::PackId;
+
+pub use scrub::{ScrubCursor, ScrubOptions, ScrubProgress, ScrubReport, ScrubRound, scrub};
 
 /// A domain in the hands of upkeep, for one run: its marks carry the same fresh number.
 #[derive(Clone)]
@@ -37,9 +50,13 @@ impl Keeper {
 
     /// Puts a mark of this run on a session or its restore point.
     pub fn mark(&self, point: PointId, mark: Mark) -> Result<(), Error> {
+        Ok(self.domain.store().put(&self.mark_name(point, mark)?, Bytes::new())?)
+    }
+
+    /// The name of a mark of this run.
+    fn mark_name(&self, point: PointId, mark: Mark) -> Result<String, Error> {
         let signer = (&*self.key, self.domain.repository());
-        let name = mark_name(signer, self.domain.id(), (point.volume, point.session), mark, self.run)?;
-        Ok(self.domain.store().put(&name, Bytes::new())?)
+        Ok(mark_name(signer, self.domain.id(), (point.volume, point.session), mark, self.run)?)
     }
 
     /// Says that a pack is damaged.
@@ -47,5 +64,19 @@ impl Keeper {
         let name =
             damage_name((&self.key, self.domain.repository()), self.domain.id(), (pack.session, pack.seq), self.run)?;
         Ok(self.domain.store().put(&name, Bytes::new())?)
+    }
+
+    /// Takes back that a pack is damaged: it was read after these reports were listed, and was good.
+    pub fn release(&self, released: &Released) -> Result<(), Error> {
+        for report in &released.reports {
+            self.domain.store().delete(report)?;
+        }
+        Ok(())
+    }
+
+    /// Puts into quarantine what a check found damaged, and releases what it found good again.
+    pub fn settle(&self, found: &CheckReport) -> Result<(), Error> {
+        found.to_quarantine.iter().try_for_each(|pack| self.quarantine(*pack))?;
+        found.released.iter().try_for_each(|released| self.release(released))
     }
 }

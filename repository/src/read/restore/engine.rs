@@ -3,6 +3,7 @@
 //! In: batches of pieces: which bytes of which blob belong where in which file. Out: files. Never: more fetched bytes in memory than its share of the budget, a
 //! blob opened twice in a batch, or a thread that waits for ever when another fails.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,17 +13,20 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::Error;
 use crate::pack::PackSummary;
+use crate::read::content::ContentReader;
 use crate::read::packs::{PackIndex, slice};
+use crate::read::path::PathBytes;
 use crate::read::points::concerns_one_object;
-use crate::read::view::View;
-use crate::target::{Target, TargetError};
+use crate::read::view::{Found, View};
+use crate::target::{Metadata, Target, TargetError};
 use crate::tree::PackId;
 
 use super::RestoreOptions;
 use super::batch::Batch;
 use super::bounds::{Budget, Permit, Underway};
 use super::file::{FileError, FileJob};
-use super::report::FailedList;
+use super::lost::LostRanges;
+use super::report::{Failed, FailedList};
 
 /// Smaller packs are always fetched whole: the directory alone would cost as many requests.
 const WHOLE_PACK_BYTES: u64 = 1 << 20;
@@ -69,15 +73,22 @@ pub(super) struct Engine<'a> {
     budget: Arc<Budget>,
     underway: Arc<Underway>,
     failed: Mutex<FailedList>,
+    /// What was lost of files that may have other names, by node.
+    lost_of_shared: Mutex<HashMap<u64, LostRanges>>,
     failure: Mutex<Option<Error>>,
     stopped: AtomicBool,
 }
 
 /// Where batches go. Dropped, it lets the threads end.
 pub(super) struct Submit {
-    packs: Sender<PackJob>,
-    tasks: Sender<Task>,
+    /// `None`: there are no fetchers, the planner fetches.
+    packs: Option<Sender<PackJob>>,
+    tasks: Tasks,
 }
+
+/// Where the blobs that were fetched go. `None`: there are no workers, whoever fetched a blob opens it.
+#[derive(Clone)]
+pub(super) struct Tasks(Option<Sender<Task>>);
 
 /// What the threads work from.
 pub(super) struct Work {
@@ -94,20 +105,25 @@ impl<'a> Engine<'a> {
             budget: Budget::new(options.memory_budget_bytes as u64 / 2),
             underway: Arc::default(),
             failed: Mutex::default(),
+            lost_of_shared: Mutex::default(),
             failure: Mutex::new(None),
             stopped: AtomicBool::new(false),
         }
     }
 
-    /// The queues between the threads.
-    pub(super) fn queues() -> (Submit, Work) {
+    /// The queues between the threads, if there are any.
+    pub(super) fn queues(has_threads: bool) -> (Submit, Work) {
         let (packs, pack_jobs) = crossbeam_channel::unbounded();
         let (tasks, work) = crossbeam_channel::bounded(TASKS_MAX);
-        (Submit { packs, tasks }, Work { packs: pack_jobs, tasks: work })
+        let submit = Submit { packs: has_threads.then_some(packs), tasks: Tasks(has_threads.then_some(tasks)) };
+        (submit, Work { packs: pack_jobs, tasks: work })
     }
 
     /// The first failure, or a request to stop.
     pub(super) fn check(&self) -> Result<(), Error> {
+        if let Some(session) = self.view.session() {
+            session.show_life(0);
+        }
         if self.options.cancel.load(Ordering::Relaxed) {
             self.stopped.store(true, Ordering::Release);
             return Err(Error::Cancelled);
@@ -136,8 +152,51 @@ impl<'a> Engine<'a> {
 
     /// Records something that could not be restored.
     pub(super) fn record(&self, path: String, reason: String) {
-        tracing::debug!(%path, %reason, "not restored");
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).add(path, reason);
+        self.record_failed(Failed::new(path, reason));
+    }
+
+    fn record_failed(&self, failed: Failed) {
+        tracing::debug!(path = %failed.path, reason = %failed.reason, "not restored");
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).add(failed);
+    }
+
+    /// True if the restore goes on in spite of this, which is damage.
+    pub(super) fn skips(&self, error: &Error) -> bool {
+        self.options.skip_damaged && (concerns_one_object(error) || matches!(error, Error::Missing(_)))
+    }
+
+    /// What the target needs to know of an entry. With damage skipped, attributes that cannot be read are left out and listed.
+    pub(super) fn metadata(
+        &self,
+        reader: &mut ContentReader<'_>,
+        found: &Found,
+        path: &PathBytes,
+    ) -> Result<Metadata, Error> {
+        reader.metadata(found, &mut |name, error| {
+            if !self.skips(&error) {
+                return Err(error);
+            }
+            let name = name.escape_ascii();
+            self.record(path.display(), format!("it was restored without its attribute {name}: {error}"));
+            Ok(())
+        })
+    }
+
+    /// A file is there with zeros in place of what could not be read.
+    fn record_zeros(&self, file: &FileJob) {
+        let Some(lost) = file.take_lost() else { return };
+        if let Some(node) = file.shared {
+            self.lost_of_shared.lock().unwrap_or_else(PoisonError::into_inner).insert(node, lost.clone());
+        }
+        self.record_failed(Failed::with_zeros(file.path.display(), lost));
+    }
+
+    /// Another name of a file that may have lost something.
+    pub(super) fn record_other_name(&self, path: &PathBytes, node: u64) {
+        let lost = self.lost_of_shared.lock().unwrap_or_else(PoisonError::into_inner).get(&node).cloned();
+        if let Some(lost) = lost {
+            self.record_failed(Failed::with_zeros(path.display(), lost));
+        }
     }
 
     /// The target did not take something: recorded, and the restore goes on unless the target is full.
@@ -164,53 +223,60 @@ impl<'a> Engine<'a> {
         batch.sort();
         batch._running = Some(self.underway.begin());
         let batch = Arc::new(batch);
-        let ended = |_| Error::Bug("the threads of a restore ended before its planner".into());
         for pieces in batch.groups(0..batch.pieces.len(), |one, other| one.pack == other.pack) {
             let pack = batch.packs[batch.pieces[pieces.start].pack as usize];
-            to.packs.send(PackJob { batch: batch.clone(), pack, pieces }).map_err(|_| ended(()))?;
+            let job = PackJob { batch: batch.clone(), pack, pieces };
+            match &to.packs {
+                Some(packs) => packs
+                    .send(job)
+                    .map_err(|_| Error::Bug("the threads of a restore ended before its planner".into()))?,
+                None => self.fetch_or_lose(&job, |sent| self.fetch(&job, &to.tasks, sent)),
+            }
         }
         for file in &batch.empty {
-            to.tasks.send(Task::File { file: file.clone(), _batch: batch.clone() }).map_err(|_| ended(()))?;
+            self.hand_over(Task::File { file: file.clone(), _batch: batch.clone() }, &to.tasks)?;
         }
         Ok(())
     }
 
     /// A fetcher: until there are no more packs.
-    pub(super) fn run_fetcher(&self, jobs: &Receiver<PackJob>, tasks: &Sender<Task>) {
+    pub(super) fn run_fetcher(&self, jobs: &Receiver<PackJob>, tasks: &Tasks) {
         for job in jobs {
-            if self.is_stopped() {
-                continue;
-            }
-            let mut sent = job.pieces.start;
-            let fetched = guarded(|| self.fetch(&job, tasks, &mut sent));
-            if let Err(error) = fetched {
-                self.lose(&job.batch, sent..job.pieces.end, error);
-            }
+            self.fetch_or_lose(&job, |sent| guarded(|| self.fetch(&job, tasks, sent)));
+        }
+    }
+
+    /// `fetch` counts the pieces that it has handed over; if it fails, the others are lost.
+    fn fetch_or_lose(&self, job: &PackJob, fetch: impl FnOnce(&mut usize) -> Result<(), Error>) {
+        if self.is_stopped() {
+            return;
+        }
+        let mut sent = job.pieces.start;
+        if let Err(error) = fetch(&mut sent) {
+            self.lose(&job.batch, sent..job.pieces.end, error);
         }
     }
 
     /// Content cannot be had: the restore ends, or goes on with zeros.
     fn lose(&self, batch: &Batch, pieces: Range<usize>, error: Error) {
-        let is_lost = concerns_one_object(&error) || matches!(error, Error::Missing(_));
-        if !(self.options.skip_damaged && is_lost) {
+        if !self.skips(&error) {
             self.stop(error);
             return;
         }
+        let why = error.to_string();
         for piece in &batch.pieces[pieces] {
             let file = &batch.files[piece.file as usize];
             if file.has_failed() {
                 continue;
             }
-            let end = (piece.at + u64::from(piece.length)).min(file.size());
-            self.record(file.path.display(), format!("bytes {}..{end} were left as zeros: {error}", piece.at));
-            if let Err(error) = file.leave_zeros(self.target, piece.at, piece.length) {
+            if let Err(error) = file.leave_zeros(self.target, (piece.at, piece.length), &why) {
                 self.file_failed(file, FileError::Target(error));
             }
             self.piece_done(file);
         }
     }
 
-    fn fetch(&self, job: &PackJob, tasks: &Sender<Task>, sent: &mut usize) -> Result<(), Error> {
+    fn fetch(&self, job: &PackJob, tasks: &Tasks, sent: &mut usize) -> Result<(), Error> {
         let packs = self.view.packs();
         let summary = packs.summary(job.pack)?;
         let blobs = job.batch.groups(job.pieces.clone(), |one, other| one.blob == other.blob);
@@ -255,7 +321,7 @@ impl<'a> Engine<'a> {
     fn send_blobs(
         &self,
         job: &PackJob,
-        (index, tasks, sent): (&Arc<PackIndex>, &Sender<Task>, &mut usize),
+        (index, tasks, sent): (&Arc<PackIndex>, &Tasks, &mut usize),
         blobs: Vec<Range<usize>>,
         (start, bytes, permit): (u64, &Bytes, &Arc<Permit>),
     ) -> Result<(), Error> {
@@ -270,30 +336,42 @@ impl<'a> Engine<'a> {
                 pieces: pieces.clone(),
                 _permit: permit.clone(),
             };
-            tasks
-                .send(Task::Blob(task))
-                .map_err(|_| Error::Bug("the workers of a restore ended before its fetchers".into()))?;
+            self.hand_over(Task::Blob(task), tasks)?;
             *sent = pieces.end;
         }
         Ok(())
     }
 
+    fn hand_over(&self, task: Task, tasks: &Tasks) -> Result<(), Error> {
+        match &tasks.0 {
+            Some(tasks) => tasks
+                .send(task)
+                .map_err(|_| Error::Bug("the workers of a restore ended before what they work from".into())),
+            None => {
+                self.work_on(&task);
+                Ok(())
+            }
+        }
+    }
+
     /// A worker: until there are no more tasks.
     pub(super) fn run_worker(&self, tasks: &Receiver<Task>) {
         for task in tasks {
-            if self.is_stopped() {
-                continue;
-            }
             let done = guarded(|| {
-                match &task {
-                    Task::File { file, .. } => self.piece_done(file),
-                    Task::Blob(task) => self.scatter(task),
-                }
+                self.work_on(&task);
                 Ok(())
             });
             if let Err(error) = done {
                 self.stop(error);
             }
+        }
+    }
+
+    fn work_on(&self, task: &Task) {
+        match task {
+            _ if self.is_stopped() => {}
+            Task::File { file, .. } => self.piece_done(file),
+            Task::Blob(task) => self.scatter(task),
         }
     }
 
@@ -328,7 +406,10 @@ impl<'a> Engine<'a> {
             return;
         }
         match file.finish(self.target, self.view.domain().hashing()) {
-            Ok(written) => self.written(written),
+            Ok(written) => {
+                self.written(written);
+                self.record_zeros(file);
+            }
             Err(error) => self.file_failed(file, error),
         }
     }
@@ -356,7 +437,7 @@ fn guarded(work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
 
 impl Submit {
     /// For fetchers.
-    pub(super) fn tasks(&self) -> Sender<Task> {
+    pub(super) fn tasks(&self) -> Tasks {
         self.tasks.clone()
     }
 }
