@@ -13,19 +13,28 @@ use crate::layout::{self, NeededBy, REPOSITORY};
 use crate::store::{Store, StoreError};
 
 mod age_file;
+mod destroy;
 mod domain;
+mod epochs;
 mod error;
+mod escrow;
 mod manifest;
 mod recipients;
+mod replace;
 mod repository_key;
 mod secret;
 mod upkeep;
 
 pub use age_file::{KEY_FILE_BYTES_MAX, Recipient, Unlock, WrapKind};
+pub use destroy::DomainContent;
 pub use domain::{DomainAccess, KeySet, UnreadableKey, WriterKeys};
+pub(crate) use epochs::are_newest;
+pub use epochs::{KeyUse, destroy_unused_keys, key_use};
 pub use error::KeyError;
+pub use escrow::{FoundDomain, ProvenDomain, prove_domain};
 pub use manifest::{MANIFEST_BYTES_MAX, REPOSITORY_VERSION, RepositoryManifest};
 pub use recipients::{RecipientEntry, add_recipient, export_key, list_recipients, remove_recipient};
+pub use replace::{Replaced, replace_recipient};
 pub use repository_key::RepositoryKey;
 pub use secret::{Random, SystemRandom, random_array};
 pub use upkeep::{SealedUpkeep, UpkeepKey, UpkeepPublic};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::domain::Domain;
+use crate::keys::KeyError;
 use crate::layout::{self, ParsedName};
 use crate::marks::{MarkSet, MarkVerifier};
 use crate::point::{Point, Reference};
@@ -185,6 +186,10 @@ fn announce(domain: &Domain, announcement: &Announcement) -> Result<(SessionId, 
         let bytes = Bytes::from(writer.finish());
         let announced_bytes = bytes.len() as u64;
         match domain.store().put_once(&name, bytes) {
+            // Whoever destroys replaced keys has seen their successors, then the announcements: who announces second sees the other.
+            Ok(()) if !domain.are_keys_newest()? => {
+                return Err(KeyError::KeysReplaced { name: domain.name().to_owned() }.into());
+            }
             Ok(()) => return Ok((id, announced_bytes)),
             Err(error) if error.class() == model::ErrorClass::Retry && attempt < ANNOUNCEMENTS_MAX => {
                 tracing::info!(%error, "an announcement was not acknowledged; taking a new session id");

@@ -44,7 +44,7 @@ fn weeks_months_and_years_follow_the_calendar() {
         point(4, time("2026-01-04T12:00:00Z")),
         point(5, time("2026-01-05T12:00:00Z")),
     ];
-    assert_eq!(kept(&keeping(|policy| policy.weekly = KeepCount::at_most(2)), &points), [4, 5]);
+    assert_eq!(kept(&keeping(|policy| policy.weekly = KeepCount::at_most(3)), &points), [1, 4, 5]);
     assert_eq!(kept(&keeping(|policy| policy.monthly = KeepCount::at_most(2)), &points), [2, 5]);
     assert_eq!(kept(&keeping(|policy| policy.yearly = KeepCount::at_most(2)), &points), [2, 5]);
 }
@@ -82,6 +82,10 @@ fn with_no_rule_the_newest_the_newest_good_and_the_newest_verified_stay() {
     points[5].complete = false;
     assert_eq!(kept(&Policy::default(), &points), [3, 5, 6]);
     assert!(Policy::default().keeps_nothing());
+    // To have verified what is there of a partial point does not make it good.
+    points[3].complete = false;
+    points[3].verified = true;
+    assert_eq!(kept(&Policy::default(), &points), [3, 5, 6]);
 }
 
 #[test]

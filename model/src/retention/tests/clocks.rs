@@ -49,6 +49,7 @@ fn a_time_that_has_not_come_fills_no_slot_and_stays() {
     let policy = keeping(|policy| policy.last = KeepCount::at_most(2));
     assert_eq!(kept(&policy, &points), [9, 1, 2]);
     assert_eq!(reasons(&policy, &points, 9), "keep: its time has not come");
+    assert_eq!(kept(&keeping(|policy| policy.daily = KeepCount::at_most(2)), &points), [9, 1, 2]);
 }
 
 #[test]
@@ -60,6 +61,16 @@ fn a_clock_that_went_back_does_not_make_the_newest_old() {
     assert_eq!(reasons(&policy, &points, 3), "keep: newest, newest good, last 1");
     // The point through which that is known stays with it.
     assert!(reasons(&policy, &points, 2).contains("orders one that stays"));
+}
+
+#[test]
+fn a_time_of_the_past_takes_no_slot_from_a_right_one() {
+    let mut points = [point(1, NOW - 3 * DAY), point(2, 0), point(3, NOW - DAY)];
+    for (at, point) in points.iter_mut().enumerate() {
+        point.parent = (at > 0).then(|| id(at as u8));
+        point.arrived_ms = None;
+    }
+    assert_eq!(kept(&keeping(|policy| policy.daily = KeepCount::at_most(2)), &points), [1, 3]);
 }
 
 #[test]
