@@ -37,7 +37,7 @@ pub use fault::{CrashHook, Effect, Failure, Faults, Rule};
 pub use meter::Requests;
 pub use probe::{ProbeError, ProbeReport, Requirement, probe};
 pub use refuse_conditional::refuse_conditional;
-pub use retry::RetryPolicy;
+pub use retry::{Pause, RetryPolicy};
 pub use url::{Environment, Location, OpenError, OpenMode, open};
 
 use error::{Asked, CutShort};
@@ -66,7 +66,8 @@ pub struct Store {
     /// `base` under its layers.
     sent: Arc<dyn ObjectStore>,
     runtime: Handle,
-    retry: RetryPolicy,
+    retry: retry::Repeat,
+    one_connection: bool,
     counters: Arc<meter::Counters>,
     bandwidth: Option<Arc<throttle::Bandwidth>>,
     faults: Option<Arc<Faults>>,
@@ -86,7 +87,8 @@ impl Store {
             sent: base.clone(),
             base,
             runtime,
-            retry: RetryPolicy::default(),
+            retry: retry::Repeat::default(),
+            one_connection: false,
             counters: Arc::default(),
             bandwidth: None,
             faults: None,
@@ -98,7 +100,25 @@ impl Store {
     /// The same store, which repeats failed operations by `policy`.
     #[must_use]
     pub fn with_retry(self, policy: RetryPolicy) -> Store {
-        Store { retry: policy, ..self }
+        Store { retry: self.retry.by(policy), ..self }
+    }
+
+    /// The same store, which waits between two attempts by calling this. Time is an input: a simulation lets its own clock go on instead.
+    #[must_use]
+    pub fn with_pause(self, pause: Pause) -> Store {
+        Store { retry: self.retry.pausing(pause), ..self }
+    }
+
+    /// The same store over one connection: whoever reads or writes it does everything on the thread that called, one request after the other. For a store that
+    /// permits no more, and for simulations, in which the order of requests must follow from a seed.
+    #[must_use]
+    pub fn with_one_connection(self) -> Store {
+        Store { one_connection: true, ..self }
+    }
+
+    /// How many threads a stage starts that would like `wanted` of them; none over one connection: then whoever has work for the stage does it.
+    pub fn threads(&self, wanted: usize) -> usize {
+        if self.one_connection { 0 } else { wanted.max(1) }
     }
 
     /// The same store, sending and receiving together at most `bytes_per_second` (0: no limit), shared by all its clones.
@@ -160,14 +180,19 @@ impl Store {
         asked.block(&self.runtime, self.retry.run(|| self.part(&path, asked, range.clone())))
     }
 
-    /// The size of an object in bytes; None when it does not exist.
-    pub fn size(&self, name: &str) -> Result<Option<u64>, StoreError> {
+    /// What a list would say of one object; None when it does not exist.
+    pub fn stat(&self, name: &str) -> Result<Option<Listed>, StoreError> {
         let asked = Asked { operation: Operation::Get, name };
         let path = parse(name)?;
         match asked.block(&self.runtime, self.retry.run(|| self.head(&path, asked))) {
             Err(StoreError::NotFound { .. }) => Ok(None),
-            size => size.map(Some),
+            found => found.map(Some),
         }
+    }
+
+    /// The size of an object in bytes; None when it does not exist.
+    pub fn size(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.stat(name)?.map(|found| found.size))
     }
 
     /// Whether an object exists.
@@ -237,15 +262,15 @@ impl Store {
             Ok(result) => Err(truncated(result.meta.size)),
             // Each store words a range beyond the end differently; the size of the object says the same in all of them.
             Err(error @ StoreError::Unexpected { .. }) => match self.head(path, asked).await {
-                Ok(size) if size < range.end => Err(truncated(size)),
+                Ok(found) if found.size < range.end => Err(truncated(found.size)),
                 _ => Err(error),
             },
             Err(error) => Err(error),
         }
     }
 
-    async fn head(&self, path: &Path, asked: Asked<'_>) -> Result<u64, StoreError> {
-        self.sent.head(path).await.map(|meta| meta.size).map_err(|error| asked.failed(error))
+    async fn head(&self, path: &Path, asked: Asked<'_>) -> Result<Listed, StoreError> {
+        self.sent.head(path).await.map(listed).map_err(|error| asked.failed(error))
     }
 
     async fn write(&self, path: &Path, asked: Asked<'_>, bytes: Bytes) -> Result<(), StoreError> {

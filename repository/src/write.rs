@@ -71,8 +71,12 @@ pub struct BackupOptions {
     pub volume: String,
     /// This machine, for people.
     pub host: String,
+    /// This process, for people.
+    pub process: u32,
     /// For everything that is held in memory, in bytes; at least [`MEMORY_BUDGET_BYTES_MIN`].
     pub memory_budget_bytes: usize,
+    /// Packs are cut here, unless memory is short: what is sent with one request, and again if it fails. At most 32 MiB.
+    pub pack_bytes: usize,
     /// Threads that hash and compress.
     pub workers: usize,
     /// zstd level; `None`: fast for a first backup, a little better for an increment.
@@ -93,7 +97,9 @@ impl BackupOptions {
         BackupOptions {
             volume: volume.to_owned(),
             host: host.to_owned(),
+            process: std::process::id(),
             memory_budget_bytes: MEMORY_BUDGET_BYTES_DEFAULT,
+            pack_bytes: PACK_BYTES_TARGET,
             workers: std::thread::available_parallelism().map_or(2, usize::from),
             level: None,
             checkpoint_bytes: 1 << 30,
@@ -107,7 +113,7 @@ impl BackupOptions {
 impl BackupOptions {
     /// Who writes, for people.
     fn writer(&self) -> String {
-        format!("{} (pid {})", self.host, std::process::id())
+        format!("{} (pid {})", self.host, self.process)
     }
 }
 
@@ -286,7 +292,10 @@ fn drive(
     let shares = Shares::of(options.memory_budget_bytes)?;
     let described = source.describe();
     let id = session.as_ref().map_or_else(|| domain.new_session(), |session| Ok(session.id()))?;
-    let (packer, lane) = Packer::new(domain, id, shares.pack_bytes_target, LANES, destination)?;
+    let lanes = domain.store().threads(LANES);
+    let workers = domain.store().threads(options.workers);
+    let pack_bytes_target = shares.pack_bytes_target.min(options.pack_bytes);
+    let (packer, lane) = Packer::new(domain, id, pack_bytes_target, lanes, destination)?;
     let rows = Rows::default();
     let dedup = Dedup::new(shares.dedup_bytes_max);
     if let Some(resumed) = &resumed {
@@ -301,6 +310,7 @@ fn drive(
         parent: parent.as_ref(),
         dedup,
         buffers: shares.buffers,
+        has_workers: workers > 0,
     });
     let kind = match described.kind {
         SourceKind::Filesystem => VolumeKind::Filesystem,
@@ -328,25 +338,26 @@ fn drive(
     // Dropping a `stop` ends its threads, also when the run fails. Lanes outlive workers: a worker may be handing over a pack.
     let (stop_lanes, lanes_stopped) = crossbeam_channel::bounded::<()>(0);
     let (stop_workers, workers_stopped) = crossbeam_channel::bounded::<()>(0);
-    std::thread::scope(|lanes| {
+    std::thread::scope(|scope| {
         let _stop_lanes = stop_lanes;
-        for _ in 0..LANES {
-            lanes.spawn(|| packer.run_lane(&lane, &lanes_stopped));
+        for _ in 0..lanes {
+            scope.spawn(|| packer.run_lane(&lane, &lanes_stopped));
         }
-        std::thread::scope(|workers| {
+        std::thread::scope(|scope| {
             let _stop_workers = stop_workers;
-            for _ in 0..options.workers.max(1) {
+            for _ in 0..workers {
                 let mut worker = Worker::new(&pipeline)?;
                 let (work, stopped) = (&work, &workers_stopped);
-                workers.spawn(move || worker.run(work, stopped));
+                scope.spawn(move || worker.run(work, stopped));
             }
             // The sweep holds the other end; readers end with it.
             let (jobs, asked) = crossbeam_channel::unbounded();
-            for _ in 0..READERS {
+            let readers = domain.store().threads(READERS);
+            for _ in 0..readers {
                 let asked = asked.clone();
-                workers.spawn(move || ahead::run_reader(&asked));
+                scope.spawn(move || ahead::run_reader(&asked));
             }
-            let ahead = Ahead::new(jobs, shares.ahead_bytes_max);
+            let ahead = Ahead::new((readers > 0).then_some(jobs), shares.ahead_bytes_max);
             let vanished = Vanished::new(shares.vanished_bytes_max);
             match run(source, options, clock, (&pipeline, parent.as_ref(), &mut recorder, ahead, vanished)) {
                 Err(Error::Cancelled) => Err(packer.take_failure().unwrap_or(Error::Cancelled)),

@@ -3,22 +3,17 @@
 //! In: a domain, perhaps a volume, perhaps a text. Out: valid restore points, oldest first, and those that cannot be opened. Never: calls a point valid before
 //! its marks and its announcement were looked at, in this order.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use model::{ErrorClass, SessionId};
 
 use crate::Error;
 use crate::domain::Domain;
 use crate::layout;
+use crate::parallel::{self, each};
 use crate::point::{Description, Point};
 use crate::session::{PointId, read_point};
 
 use super::listing::{ListedPoint, point_of, valid_points};
 
-/// Points are opened by so many threads at once: each costs one request, and nearly all of that is waiting.
-const OPENERS: usize = 8;
 /// An error names at most so many candidates.
 const CANDIDATES_NAMED_MAX: usize = 8;
 
@@ -127,7 +122,7 @@ pub(crate) fn concerns_one_object(error: &Error) -> bool {
 }
 
 fn open_all(domain: &Domain, listed: Vec<ListedPoint>) -> Result<PointList, Error> {
-    let opened = each_point(&listed, |point| {
+    let info = |point: &ListedPoint| {
         let Point { reference, description, .. } = read_point(domain, point.id)?;
         Ok(PointInfo {
             id: point.id,
@@ -137,7 +132,8 @@ fn open_all(domain: &Domain, listed: Vec<ListedPoint>) -> Result<PointList, Erro
             description,
             hidden: point.hidden,
         })
-    });
+    };
+    let opened = each(domain.store().threads(parallel::REQUESTS), &listed, |point| Ok(info(point)))?;
     let mut list = PointList::default();
     for (point, info) in listed.iter().zip(opened) {
         match info {
@@ -153,28 +149,4 @@ fn open_all(domain: &Domain, listed: Vec<ListedPoint>) -> Result<PointList, Erro
     }
     list.points.sort_by_key(|point| (point.created_ms, point.id.session));
     Ok(list)
-}
-
-/// Does something with every point, several at once; the results are in the order of the points.
-fn each_point<T: Send>(
-    points: &[ListedPoint],
-    one: impl Fn(ListedPoint) -> Result<T, Error> + Sync,
-) -> Vec<Result<T, Error>> {
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<(usize, Result<T, Error>)>> = Mutex::default();
-    std::thread::scope(|scope| {
-        for _ in 0..OPENERS.min(points.len()) {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(point) = points.get(index) else { return };
-                    let result = one(*point);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
 }

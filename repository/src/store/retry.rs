@@ -4,6 +4,7 @@
 //! is used up. Never: repeats what is not of class `Retry`, and never a put that must be sent once. It is not an `ObjectStore` like its neighbours,
 //! because a get fails as often in its body, after the store's call has returned, as in its head.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -62,6 +63,29 @@ impl RetryPolicy {
             None => delays,
         }
     }
+}
+
+/// Waits for as long as it is told; returns when that time has passed.
+pub type Pause = Arc<dyn Fn(Duration) + Send + Sync>;
+
+/// A policy, and how to wait.
+#[derive(Clone, Default)]
+pub(super) struct Repeat {
+    policy: RetryPolicy,
+    /// `None`: in real time, without holding up the runtime.
+    pause: Option<Pause>,
+}
+
+impl Repeat {
+    /// The same with another policy.
+    pub(super) fn by(self, policy: RetryPolicy) -> Repeat {
+        Repeat { policy, ..self }
+    }
+
+    /// The same with another way to wait.
+    pub(super) fn pausing(self, pause: Pause) -> Repeat {
+        Repeat { pause: Some(pause), ..self }
+    }
 
     /// Runs `attempt` until it succeeds, fails for good, or the budget is used up.
     pub(super) async fn run<T, F, Fut>(&self, attempt: F) -> Result<T, StoreError>
@@ -69,15 +93,23 @@ impl RetryPolicy {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, StoreError>>,
     {
+        let pause = self.pause.clone();
         attempt
-            .retry(self.delays())
-            .sleep(tokio::time::sleep)
+            .retry(self.policy.delays())
+            .sleep(move |delay| wait(pause.clone(), delay))
             .when(|error: &StoreError| error.class() == ErrorClass::Retry)
             .adjust(|error, delay| delay.map(|delay| delay.max(asked_for(error))))
             .notify(|error: &StoreError, delay| {
                 tracing::warn!(%error, delay_ms = delay.as_millis() as u64, "the store failed, asking again");
             })
             .await
+    }
+}
+
+async fn wait(pause: Option<Pause>, delay: Duration) {
+    match pause {
+        Some(pause) => pause(delay),
+        None => tokio::time::sleep(delay).await,
     }
 }
 

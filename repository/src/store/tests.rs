@@ -48,7 +48,7 @@ fn a_store_that_fails_a_few_times_is_asked_again() {
     store.delete("a/b").unwrap();
     assert_eq!(store.list("").unwrap(), []);
     let requests = store.requests();
-    assert_eq!((requests.put, requests.get, requests.list, requests.delete), (5, 5, 6, 5), "every attempt is counted");
+    assert_eq!((requests.put, requests.get, requests.list, requests.delete), (5, 5, 8, 5), "every attempt is counted");
     assert_eq!(requests.bytes_sent, 5 * 7);
 }
 
@@ -73,6 +73,22 @@ fn a_store_that_stays_away_is_given_up_after_the_budget() {
     assert_eq!(error.class(), ErrorClass::Retry);
     assert!(error.to_string().contains("a/b"), "{error}");
     assert!((5..40).contains(&store.requests().get), "{:?}", store.requests());
+}
+
+#[test]
+fn whoever_brings_a_pause_waits_by_nothing_else() {
+    let runtime = runtime();
+    let faults = Faults::seeded(1);
+    let waited = Arc::new(std::sync::Mutex::new(Duration::ZERO));
+    let sum = waited.clone();
+    let store = memory(&runtime).with_pause(Arc::new(move |delay| *sum.lock().unwrap() += delay));
+    let store = store.with_retry(RetryPolicy { jitter_seed: Some(1), ..RetryPolicy::default() });
+    let store = store.with_faults(faults.clone());
+    faults.add(Rule::any("", Effect::Fail(Failure::Unavailable)));
+    // The policy of production, three minutes: a test that really waited would be noticed.
+    store.get("a/b").expect_err("it never answers");
+    let waited = *waited.lock().unwrap();
+    assert!(waited > Duration::from_secs(60) && waited <= Duration::from_secs(180), "{waited:?}");
 }
 
 #[test]

@@ -70,13 +70,17 @@ pub(super) struct Job<'s> {
     results: Sender<Vec<SmallRead>>,
 }
 
+impl Job<'_> {
+    fn work(self) {
+        let read = self.files.iter().map(|(name, stat)| read_small(&*self.directory, name, stat)).collect();
+        // Nobody waits for it any more when the run has failed.
+        let _ = self.results.send(read);
+    }
+}
+
 /// A reader: until there are no more jobs.
 pub(super) fn run_reader(jobs: &Receiver<Job<'_>>) {
-    for Job { directory, files, results } in jobs {
-        let read = files.iter().map(|(name, stat)| read_small(&*directory, name, stat)).collect();
-        // Nobody waits for it any more when the run has failed.
-        let _ = results.send(read);
-    }
+    jobs.iter().for_each(Job::work);
 }
 
 /// Files of one directory; `T` is what the sweep wants to know again when they have been read.
@@ -101,7 +105,8 @@ struct UnderWay<'s, T> {
 
 /// What was asked for and has not been taken back yet.
 pub(super) struct Ahead<'s, T> {
-    jobs: Sender<Job<'s>>,
+    /// `None`: there are no readers, whoever asks reads.
+    jobs: Option<Sender<Job<'s>>>,
     filling: Option<Group<'s, T>>,
     under_way: VecDeque<UnderWay<'s, T>>,
     bytes: u64,
@@ -110,7 +115,7 @@ pub(super) struct Ahead<'s, T> {
 
 impl<'s, T> Ahead<'s, T> {
     /// `bytes_max`: its share of the memory budget.
-    pub(super) fn new(jobs: Sender<Job<'s>>, bytes_max: u64) -> Ahead<'s, T> {
+    pub(super) fn new(jobs: Option<Sender<Job<'s>>>, bytes_max: u64) -> Ahead<'s, T> {
         Ahead { jobs, filling: None, under_way: VecDeque::new(), bytes: 0, bytes_max }
     }
 
@@ -138,7 +143,10 @@ impl<'s, T> Ahead<'s, T> {
         let files: Vec<_> = group.files.iter().map(|(name, stat, _)| (name.clone(), stat.clone())).collect();
         let bytes = files.iter().map(|(_, stat)| stat.size + FILE_BYTES).sum();
         let job = Job { directory: group.directory.clone(), files, results };
-        self.jobs.send(job).map_err(|_| Error::Bug("the readers ended before the sweep".into()))?;
+        match &self.jobs {
+            Some(jobs) => jobs.send(job).map_err(|_| Error::Bug("the readers ended before the sweep".into()))?,
+            None => job.work(),
+        }
         self.under_way.push_back(UnderWay { group, bytes, results: arrives });
         Ok(())
     }

@@ -92,7 +92,8 @@ pub(super) struct Packer {
     pack_bytes_target: usize,
     state: Mutex<State>,
     changed: Condvar,
-    lanes: Sender<Outgoing>,
+    /// `None`: there are none, whoever completes a pack puts it.
+    lanes: Option<Sender<Outgoing>>,
     destination: Destination,
 }
 
@@ -103,7 +104,8 @@ pub(super) struct Lane {
 }
 
 impl Packer {
-    /// For one run. Packs are cut at `pack_bytes_target`; there is memory for one that is being filled and one for each of the lanes.
+    /// For one run. Packs are cut at `pack_bytes_target`; there is memory for one that is being filled and one for each of the lanes;
+    /// without lanes whoever completes a pack puts it.
     pub(super) fn new(
         domain: &Domain,
         session: SessionId,
@@ -112,7 +114,7 @@ impl Packer {
         destination: Destination,
     ) -> Result<(Packer, Lane), Error> {
         let rooms = vec![Vec::new(); lanes + 1];
-        let (lanes, outgoing) = bounded(0);
+        let (sender, outgoing) = bounded(0);
         let state = State {
             session,
             next_seq: 0,
@@ -130,7 +132,7 @@ impl Packer {
             pack_bytes_target,
             state: Mutex::new(state),
             changed: Condvar::new(),
-            lanes,
+            lanes: (lanes > 0).then_some(sender),
             destination,
         };
         Ok((packer, Lane { outgoing }))
@@ -164,34 +166,44 @@ impl Packer {
                 recv(lane.outgoing) -> outgoing => outgoing,
                 recv(stop) -> _ => return,
             };
-            let Ok(Outgoing { pack, name, bytes, segments }) = outgoing else { return };
-            let length = bytes.len() as u64;
+            let Ok(mut outgoing) = outgoing else { return };
             // A panic must end the run with an error, not leave the others waiting for ever.
-            let result = catch_unwind(AssertUnwindSafe(|| match self.destination {
-                Destination::Store(_) => self.send(pack, &name, bytes.clone(), segments),
-                Destination::Nowhere => Ok(()),
-            }))
-            .unwrap_or_else(|_| Err(Error::Bug("a lane panicked".into())));
-            let mut state = self.lock();
-            state.in_flight -= 1;
-            // A request that was given up may still hold it; then it is the next pack that takes new memory.
-            state.rooms.push(bytes.try_into_mut().map_or_else(|_| Vec::new(), Vec::from));
-            match result {
-                Ok(()) => state.stored.total += length,
-                Err(error) => {
-                    tracing::debug!(%name, seq = pack.seq, "a pack could not be put");
-                    self.fail(&mut state, error);
-                }
-            }
-            self.changed.notify_all();
+            let result = catch_unwind(AssertUnwindSafe(|| self.deliver(&mut outgoing)));
+            self.delivered(outgoing, result.unwrap_or_else(|_| Err(Error::Bug("a lane panicked".into()))));
         }
     }
 
+    fn deliver(&self, outgoing: &mut Outgoing) -> Result<(), Error> {
+        match self.destination {
+            Destination::Store(_) => self.send(outgoing),
+            Destination::Nowhere => Ok(()),
+        }
+    }
+
+    /// A complete pack is out of the way.
+    fn delivered(&self, outgoing: Outgoing, result: Result<(), Error>) {
+        let Outgoing { pack, name, bytes, .. } = outgoing;
+        let length = bytes.len() as u64;
+        let mut state = self.lock();
+        state.in_flight -= 1;
+        // A request that was given up may still hold it; then it is the next pack that takes new memory.
+        state.rooms.push(bytes.try_into_mut().map_or_else(|_| Vec::new(), Vec::from));
+        match result {
+            Ok(()) => state.stored.total += length,
+            Err(error) => {
+                tracing::debug!(%name, seq = pack.seq, "a pack could not be put");
+                self.fail(&mut state, error);
+            }
+        }
+        self.changed.notify_all();
+    }
+
     /// A number that the journal does not know must not be sent: a later run would use it again.
-    fn send(&self, pack: PackId, name: &str, bytes: Bytes, segments: Vec<SentSegment>) -> Result<(), Error> {
+    fn send(&self, outgoing: &mut Outgoing) -> Result<(), Error> {
+        let Outgoing { pack, name, bytes, segments } = outgoing;
         self.note(|journal| journal.sent(pack.seq))?;
-        self.domain.store().put(name, bytes)?;
-        self.note(|journal| journal.acknowledged(pack.seq, segments))
+        self.domain.store().put(name, bytes.clone())?;
+        self.note(|journal| journal.acknowledged(pack.seq, std::mem::take(segments)))
     }
 
     fn note(&self, write: impl FnOnce(&Journal) -> std::io::Result<()>) -> Result<(), Error> {
@@ -290,13 +302,19 @@ impl Packer {
         }
         state.in_flight += 1;
         drop(state);
-        let sent = self.lanes.send(Outgoing { pack: open.id, name: open.name, bytes, segments: open.segments });
-        let mut state = self.lock();
-        if sent.is_err() {
-            state.in_flight -= 1;
-            self.fail(&mut state, Error::Bug("the lanes ended before the packer".into()));
+        let mut outgoing = Outgoing { pack: open.id, name: open.name, bytes, segments: open.segments };
+        match &self.lanes {
+            None => {
+                let result = self.deliver(&mut outgoing);
+                self.delivered(outgoing, result);
+            }
+            Some(lanes) => {
+                if let Err(unsent) = lanes.send(outgoing) {
+                    self.delivered(unsent.0, Err(Error::Bug("the lanes ended before the packer".into())));
+                }
+            }
         }
-        Ok(state)
+        Ok(self.lock())
     }
 
     /// Waits until every complete pack is acknowledged; the open one stays open.

@@ -151,7 +151,10 @@ pub(super) struct Pipeline<'a> {
     pub(super) parent: Option<&'a Parent>,
     pub(super) dedup: Dedup,
     pub(super) counters: Counters,
-    jobs: Sender<Job>,
+    /// `None`: there are no workers, whoever hands over a job does it.
+    jobs: Option<Sender<Job>>,
+    /// What such a job needs, as long as nobody uses it.
+    spare: Mutex<Option<Tools>>,
     buffers: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
     /// One for the sweep, so that its bundles are the same when a killed run is repeated; one for the workers.
     bundles: [Mutex<Bundle>; 2],
@@ -169,6 +172,8 @@ pub(super) struct Parts<'a> {
     pub(super) dedup: Dedup,
     /// How many blocks may be in memory.
     pub(super) buffers: usize,
+    /// False if nobody will run a [`Worker`].
+    pub(super) has_workers: bool,
 }
 
 impl<'a> Pipeline<'a> {
@@ -180,7 +185,7 @@ impl<'a> Pipeline<'a> {
             // The channel has room for all of them.
             let _ = buffers.0.try_send(Vec::new());
         }
-        let Parts { hashing, level, packer, rows, parent, dedup, .. } = parts;
+        let Parts { hashing, level, packer, rows, parent, dedup, has_workers, .. } = parts;
         let pipeline = Pipeline {
             hashing,
             level,
@@ -189,7 +194,8 @@ impl<'a> Pipeline<'a> {
             parent,
             dedup,
             counters: Counters::default(),
-            jobs,
+            jobs: has_workers.then_some(jobs),
+            spare: Mutex::default(),
             buffers,
             bundles: Default::default(),
             outstanding: Mutex::default(),
@@ -260,11 +266,21 @@ impl<'a> Pipeline<'a> {
 
     fn send(&self, job: Job) -> Result<(), Error> {
         self.check()?;
+        let Some(jobs) = &self.jobs else { return self.do_at_once(job) };
         self.outstanding().jobs += 1;
-        self.jobs.send(job).map_err(|_| {
+        jobs.send(job).map_err(|_| {
             self.outstanding().jobs -= 1;
             Error::Bug("the workers ended before the sweep".into())
         })
+    }
+
+    fn do_at_once(&self, job: Job) -> Result<(), Error> {
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let tools = spare().take().map_or_else(|| Tools::new(self.level), Ok)?;
+        let mut worker = Worker { pipeline: self, tools };
+        let result = worker.one(job);
+        *spare() = Some(worker.tools);
+        result
     }
 
     fn bundle_with(&self, which: usize, piece: Piece) -> Option<Bundle> {
@@ -278,16 +294,27 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-/// One worker thread's own part.
-pub(super) struct Worker<'a, 'p> {
-    pipeline: &'a Pipeline<'p>,
+/// What one job after the other needs.
+struct Tools {
     compressor: Compressor,
     payload: Vec<u8>,
 }
 
+impl Tools {
+    fn new(level: i32) -> Result<Tools, Error> {
+        Ok(Tools { compressor: Compressor::new(level)?, payload: Vec::new() })
+    }
+}
+
+/// One worker thread's own part.
+pub(super) struct Worker<'a, 'p> {
+    pipeline: &'a Pipeline<'p>,
+    tools: Tools,
+}
+
 impl<'a, 'p> Worker<'a, 'p> {
     pub(super) fn new(pipeline: &'a Pipeline<'p>) -> Result<Worker<'a, 'p>, Error> {
-        Ok(Worker { pipeline, compressor: Compressor::new(pipeline.level)?, payload: Vec::new() })
+        Ok(Worker { pipeline, tools: Tools::new(pipeline.level)? })
     }
 
     /// Works until there are no more jobs.
@@ -331,26 +358,26 @@ impl<'a, 'p> Worker<'a, 'p> {
         };
         file.add(change.sum);
         pipeline.counters.bytes_changed.fetch_add(change.bytes_changed, Ordering::Relaxed);
-        self.payload.clear();
+        self.tools.payload.clear();
         match change.pieces.as_slice() {
             // All of it differs, as in every first backup: the buffers change places.
-            [(0, end)] if *end == data.len() => std::mem::swap(&mut self.payload, &mut data),
+            [(0, end)] if *end == data.len() => std::mem::swap(&mut self.tools.payload, &mut data),
             pieces => pieces.iter().for_each(|(start, end)| {
                 // What lies beyond the data that was read is a hole inside the last page.
                 let present = data.get(*start..(*end).min(data.len())).unwrap_or_default();
-                self.payload.extend_from_slice(present);
-                self.payload.resize(self.payload.len() + (end - start - present.len()), 0);
+                self.tools.payload.extend_from_slice(present);
+                self.tools.payload.resize(self.tools.payload.len() + (end - start - present.len()), 0);
             }),
         }
         pipeline.return_buffer(data);
         pipeline.rows.add(Class::Sign, key::sign(file.node, block), Value::Sign(change.signs));
         let row = Row { key: key::block(file.node, block), value: Value::Block(change.extents) };
-        if self.payload.is_empty() {
+        if self.tools.payload.is_empty() {
             pipeline.rows.add(Class::Content, row.key, row.value);
             return Ok(());
         }
-        if self.payload.len() < SEGMENT_BYTES_MIN {
-            let piece = Piece { bytes: self.payload.clone(), class: Class::Content, row, sign_bytes: 0 };
+        if self.tools.payload.len() < SEGMENT_BYTES_MIN {
+            let piece = Piece { bytes: self.tools.payload.clone(), class: Class::Content, row, sign_bytes: 0 };
             return match pipeline.bundle_with(WORKERS, piece) {
                 None => Ok(()),
                 Some(full) => self.bundle(full),
@@ -363,11 +390,11 @@ impl<'a, 'p> Worker<'a, 'p> {
     /// A payload that is large enough for a blob, and a row, of its own.
     fn segment(&mut self, hash: [u8; 32], mut row: Row) -> Result<(), Error> {
         let pipeline = self.pipeline;
-        let length = self.payload.len() as u32;
+        let length = self.tools.payload.len() as u32;
         let location = match pipeline.dedup.find(&hash, length, pipeline.parent)? {
             Some(location) => location,
             None => {
-                let content = self.compressor.compress(&self.payload)?;
+                let content = self.tools.compressor.compress(&self.tools.payload)?;
                 let location = self.put(&content, hash, row.key.clone())?;
                 pipeline.dedup.remember(hash, location, length);
                 pipeline.rows.add(Class::Segment, key::segment(&hash), Value::Segment { location, length });
@@ -395,7 +422,7 @@ impl<'a, 'p> Worker<'a, 'p> {
             let location = match pipeline.dedup.find(&hash, bytes.len() as u32, None)? {
                 Some(location) => location,
                 None => {
-                    let content = self.compressor.compress(&bytes)?;
+                    let content = self.tools.compressor.compress(&bytes)?;
                     let hint = waiting.first().map(|waiting| waiting.row.key.clone()).unwrap_or_default();
                     self.put(&content, hash, hint)?
                 }

@@ -1,12 +1,12 @@
 //! Every pack that is needed: there, as long as it was, with the blobs that rows name; on request every blob of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering;
 
 use crate::Error;
 use crate::domain::Domain;
 use crate::pack::{FOOTER_BYTES, PACK_BYTES_MAX, PackSummary};
+use crate::parallel::each;
 use crate::read::packs::{PackIndex, Packs, verify_pack};
 use crate::read::points::concerns_one_object;
 use crate::tree::{Location, PackId};
@@ -18,6 +18,8 @@ use super::{CheckLevel, CheckOptions, check_cancel};
 
 /// Our writer's packs are half of this; two are in memory for a moment, the sealed one and what is opened of it.
 const PACK_MEMORY_BYTES: usize = 48 << 20;
+/// Threads that only ask for the directories of packs.
+const LOOKERS: usize = 8;
 
 /// What is wrong with a pack.
 #[derive(Debug, Default)]
@@ -77,14 +79,6 @@ impl BadPacks {
     }
 }
 
-/// What several threads have found so far.
-#[derive(Default)]
-struct Results {
-    looked: Looked,
-    transient: Vec<(PackId, String)>,
-    failed: Option<Error>,
-}
-
 /// Looks at every pack that is needed, several at a time.
 pub(super) fn verify(
     domain: &Domain,
@@ -95,42 +89,30 @@ pub(super) fn verify(
 ) -> Result<Looked, Error> {
     let needed: BTreeSet<PackId> = survey.needed.keys().chain(tables.reach.keys()).copied().collect();
     let needed: Vec<PackId> = needed.into_iter().collect();
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Results> = Mutex::default();
     let looker = Looker { domain, options, survey, tables };
     let threads = match options.level {
         CheckLevel::Data => options.workers.min(options.memory_budget_bytes / PACK_MEMORY_BYTES).max(1),
-        CheckLevel::Objects | CheckLevel::Structure => 8,
+        CheckLevel::Objects | CheckLevel::Structure => LOOKERS,
     };
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(needed.len()) {
-            scope.spawn(|| {
-                while let Some(pack) = needed.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let looked = looker.look_twice(*pack);
-                    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                    results.add(*pack, looked, survey);
-                    if results.failed.is_some() {
-                        return;
-                    }
-                }
-            });
+    let each_looked = each(domain.store().threads(threads), &needed, |pack| looker.look_twice(*pack))?;
+    let mut looked = Looked::default();
+    for (pack, two_looks) in needed.into_iter().zip(each_looked) {
+        let name = domain.pack_name(pack);
+        if let Some(what) = two_looks.transient {
+            findings.add_transient(&name, what);
         }
-    });
-    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(error) = results.failed {
-        return Err(error);
-    }
-    for (pack, bad) in &results.looked.bad.packs {
-        for what in &bad.what {
-            findings.add(&domain.pack_name(*pack), what, survey.needing(*pack));
+        for what in &two_looks.bad.what {
+            findings.add(&name, what, survey.needing(pack));
+        }
+        if two_looks.read_whole && !two_looks.bad.stored_wrong && survey.quarantine.contains(pack) {
+            looked.good_again.insert(pack);
+        }
+        if !two_looks.bad.is_none() {
+            looked.bad.packs.insert(pack, two_looks.bad);
         }
     }
-    for (pack, what) in results.transient {
-        findings.add_transient(&domain.pack_name(pack), what);
-    }
-    Ok(results.looked)
+    Ok(looked)
 }
-
 /// What two looks at a pack say.
 #[derive(Default)]
 struct TwoLooks {
@@ -138,27 +120,6 @@ struct TwoLooks {
     /// It was bad at the first look and good at the second.
     transient: Option<String>,
     read_whole: bool,
-}
-
-impl Results {
-    fn add(&mut self, pack: PackId, looked: Result<TwoLooks, Error>, survey: &Survey) {
-        let looked = match looked {
-            Ok(looked) => looked,
-            Err(error) => {
-                self.failed.get_or_insert(error);
-                return;
-            }
-        };
-        if let Some(what) = looked.transient {
-            self.transient.push((pack, what));
-        }
-        if looked.read_whole && !looked.bad.stored_wrong && survey.quarantine.contains(pack) {
-            self.looked.good_again.insert(pack);
-        }
-        if !looked.bad.is_none() {
-            self.looked.bad.packs.insert(pack, looked.bad);
-        }
-    }
 }
 
 /// What looks at one pack after another.

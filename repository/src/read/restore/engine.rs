@@ -81,9 +81,14 @@ pub(super) struct Engine<'a> {
 
 /// Where batches go. Dropped, it lets the threads end.
 pub(super) struct Submit {
-    packs: Sender<PackJob>,
-    tasks: Sender<Task>,
+    /// `None`: there are no fetchers, the planner fetches.
+    packs: Option<Sender<PackJob>>,
+    tasks: Tasks,
 }
+
+/// Where the blobs that were fetched go. `None`: there are no workers, whoever fetched a blob opens it.
+#[derive(Clone)]
+pub(super) struct Tasks(Option<Sender<Task>>);
 
 /// What the threads work from.
 pub(super) struct Work {
@@ -106,11 +111,12 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The queues between the threads.
-    pub(super) fn queues() -> (Submit, Work) {
+    /// The queues between the threads, if there are any.
+    pub(super) fn queues(has_threads: bool) -> (Submit, Work) {
         let (packs, pack_jobs) = crossbeam_channel::unbounded();
         let (tasks, work) = crossbeam_channel::bounded(TASKS_MAX);
-        (Submit { packs, tasks }, Work { packs: pack_jobs, tasks: work })
+        let submit = Submit { packs: has_threads.then_some(packs), tasks: Tasks(has_threads.then_some(tasks)) };
+        (submit, Work { packs: pack_jobs, tasks: work })
     }
 
     /// The first failure, or a request to stop.
@@ -214,28 +220,37 @@ impl<'a> Engine<'a> {
         batch.sort();
         batch._running = Some(self.underway.begin());
         let batch = Arc::new(batch);
-        let ended = |_| Error::Bug("the threads of a restore ended before its planner".into());
         for pieces in batch.groups(0..batch.pieces.len(), |one, other| one.pack == other.pack) {
             let pack = batch.packs[batch.pieces[pieces.start].pack as usize];
-            to.packs.send(PackJob { batch: batch.clone(), pack, pieces }).map_err(|_| ended(()))?;
+            let job = PackJob { batch: batch.clone(), pack, pieces };
+            match &to.packs {
+                Some(packs) => packs
+                    .send(job)
+                    .map_err(|_| Error::Bug("the threads of a restore ended before its planner".into()))?,
+                None => self.fetch_or_lose(&job, |sent| self.fetch(&job, &to.tasks, sent)),
+            }
         }
         for file in &batch.empty {
-            to.tasks.send(Task::File { file: file.clone(), _batch: batch.clone() }).map_err(|_| ended(()))?;
+            self.hand_over(Task::File { file: file.clone(), _batch: batch.clone() }, &to.tasks)?;
         }
         Ok(())
     }
 
     /// A fetcher: until there are no more packs.
-    pub(super) fn run_fetcher(&self, jobs: &Receiver<PackJob>, tasks: &Sender<Task>) {
+    pub(super) fn run_fetcher(&self, jobs: &Receiver<PackJob>, tasks: &Tasks) {
         for job in jobs {
-            if self.is_stopped() {
-                continue;
-            }
-            let mut sent = job.pieces.start;
-            let fetched = guarded(|| self.fetch(&job, tasks, &mut sent));
-            if let Err(error) = fetched {
-                self.lose(&job.batch, sent..job.pieces.end, error);
-            }
+            self.fetch_or_lose(&job, |sent| guarded(|| self.fetch(&job, tasks, sent)));
+        }
+    }
+
+    /// `fetch` counts the pieces that it has handed over; if it fails, the others are lost.
+    fn fetch_or_lose(&self, job: &PackJob, fetch: impl FnOnce(&mut usize) -> Result<(), Error>) {
+        if self.is_stopped() {
+            return;
+        }
+        let mut sent = job.pieces.start;
+        if let Err(error) = fetch(&mut sent) {
+            self.lose(&job.batch, sent..job.pieces.end, error);
         }
     }
 
@@ -258,7 +273,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn fetch(&self, job: &PackJob, tasks: &Sender<Task>, sent: &mut usize) -> Result<(), Error> {
+    fn fetch(&self, job: &PackJob, tasks: &Tasks, sent: &mut usize) -> Result<(), Error> {
         let packs = self.view.packs();
         let summary = packs.summary(job.pack)?;
         let blobs = job.batch.groups(job.pieces.clone(), |one, other| one.blob == other.blob);
@@ -303,7 +318,7 @@ impl<'a> Engine<'a> {
     fn send_blobs(
         &self,
         job: &PackJob,
-        (index, tasks, sent): (&Arc<PackIndex>, &Sender<Task>, &mut usize),
+        (index, tasks, sent): (&Arc<PackIndex>, &Tasks, &mut usize),
         blobs: Vec<Range<usize>>,
         (start, bytes, permit): (u64, &Bytes, &Arc<Permit>),
     ) -> Result<(), Error> {
@@ -318,30 +333,42 @@ impl<'a> Engine<'a> {
                 pieces: pieces.clone(),
                 _permit: permit.clone(),
             };
-            tasks
-                .send(Task::Blob(task))
-                .map_err(|_| Error::Bug("the workers of a restore ended before its fetchers".into()))?;
+            self.hand_over(Task::Blob(task), tasks)?;
             *sent = pieces.end;
         }
         Ok(())
     }
 
+    fn hand_over(&self, task: Task, tasks: &Tasks) -> Result<(), Error> {
+        match &tasks.0 {
+            Some(tasks) => tasks
+                .send(task)
+                .map_err(|_| Error::Bug("the workers of a restore ended before what they work from".into())),
+            None => {
+                self.work_on(&task);
+                Ok(())
+            }
+        }
+    }
+
     /// A worker: until there are no more tasks.
     pub(super) fn run_worker(&self, tasks: &Receiver<Task>) {
         for task in tasks {
-            if self.is_stopped() {
-                continue;
-            }
             let done = guarded(|| {
-                match &task {
-                    Task::File { file, .. } => self.piece_done(file),
-                    Task::Blob(task) => self.scatter(task),
-                }
+                self.work_on(&task);
                 Ok(())
             });
             if let Err(error) = done {
                 self.stop(error);
             }
+        }
+    }
+
+    fn work_on(&self, task: &Task) {
+        match task {
+            _ if self.is_stopped() => {}
+            Task::File { file, .. } => self.piece_done(file),
+            Task::Blob(task) => self.scatter(task),
         }
     }
 
@@ -407,7 +434,7 @@ fn guarded(work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
 
 impl Submit {
     /// For fetchers.
-    pub(super) fn tasks(&self) -> Sender<Task> {
+    pub(super) fn tasks(&self) -> Tasks {
         self.tasks.clone()
     }
 }

@@ -41,14 +41,15 @@ pub(super) fn run(
     spool_bytes_max: usize,
 ) -> Result<FailedList, Error> {
     let engine = Engine::new(view, target, options);
-    let (submit, work) = Engine::queues();
+    let (fetchers, workers) = (view.domain().store().threads(FETCHERS), view.domain().store().threads(options.workers));
+    let (submit, work) = Engine::queues(workers > 0);
     let result = std::thread::scope(|scope| {
         if !options.dry_run {
-            for _ in 0..FETCHERS {
+            for _ in 0..fetchers {
                 let (engine, jobs, tasks) = (&engine, work.packs.clone(), submit.tasks());
                 scope.spawn(move || engine.run_fetcher(&jobs, &tasks));
             }
-            for _ in 0..options.workers.max(1) {
+            for _ in 0..workers {
                 let (engine, tasks) = (&engine, work.tasks.clone());
                 scope.spawn(move || engine.run_worker(&tasks));
             }
