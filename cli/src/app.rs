@@ -13,7 +13,9 @@ use repository::store::{self, Store};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Arguments, Command};
-use crate::commands::{backup, cat, check, completion, diff, find, keys, ls, points, repo, restore, scrub, upkeep};
+use crate::commands::{
+    backup, cat, check, completion, diff, find, keys, ls, points, repair, repo, restore, scrub, upkeep,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opening::Context;
@@ -89,6 +91,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Restore(options) => restore::run(context, &options),
         Command::Check(options) => check::run(context, &options),
         Command::Scrub(options) => scrub::run(context, &options),
+        Command::Repair(options) => repair::run(context, &options),
         Command::Forget(_) => upkeep::refuse("forget", "no restore point was removed"),
         Command::Gc(_) => upkeep::refuse("gc", "nothing was deleted"),
         Command::Completion(options) => completion::run(&options),

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{backup, cat, check, completion, diff, find, keys, ls, points, repo, restore, scrub, upkeep};
+use crate::commands::{
+    backup, cat, check, completion, diff, find, keys, ls, points, repair, repo, restore, scrub, upkeep,
+};
 use crate::quantity::parse_bytes;
 
 /// Backs up directories, files and block devices: deduplicated, compressed and encrypted, to object storage.
@@ -98,6 +100,8 @@ pub(crate) enum Command {
     Check(check::Options),
     /// Verify a share of the repository, each time the next
     Scrub(scrub::Options),
+    /// Bring back from another copy what is damaged or missing
+    Repair(repair::Options),
     /// Remove restore points (not in this version)
     Forget(upkeep::Options),
     /// Remove what no restore point needs (not in this version)

@@ -12,6 +12,7 @@ use crate::read::points::concerns_one_object;
 use crate::tree::{Location, PackId};
 
 use super::findings::{Findings, said_of_object};
+use super::report::DamagedPack;
 use super::survey::Survey;
 use super::tables::Tables;
 use super::{CheckLevel, CheckOptions, check_cancel};
@@ -72,10 +73,14 @@ impl BadPacks {
         self.packs.keys().copied()
     }
 
-    /// Those that belong into quarantine and are not there yet.
-    pub(super) fn stored_wrong(&self, survey: &Survey) -> Vec<PackId> {
-        let wrong = self.packs.iter().filter(|(pack, bad)| bad.stored_wrong && !survey.quarantine.contains(**pack));
-        wrong.map(|(pack, _)| *pack).collect()
+    /// Those whose bytes are not what was written, with what they were and who needs them.
+    pub(super) fn stored_wrong(&self, survey: &Survey, tables: &Tables) -> Vec<DamagedPack> {
+        let damaged = |pack: PackId| DamagedPack {
+            pack,
+            summary: tables.summaries.get(&pack).copied().unwrap_or_default(),
+            points: survey.needing(pack).collect(),
+        };
+        self.packs.iter().filter(|(_, bad)| bad.stored_wrong).map(|(pack, _)| damaged(*pack)).collect()
     }
 }
 
