@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Arguments, Command};
 use crate::commands::{
-    backup, cat, check, completion, diff, find, forget, gc, keys, ls, points, repo, restore, scrub, undelete,
+    backup, cat, check, completion, diff, find, forget, gc, keys, ls, points, repair, repo, restore, scrub, undelete,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -91,6 +91,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Restore(options) => restore::run(context, &options),
         Command::Check(options) => check::run(context, &options),
         Command::Scrub(options) => scrub::run(context, &options),
+        Command::Repair(options) => repair::run(context, &options),
         Command::Forget(options) => forget::run(context, &options),
         Command::Undelete(options) => undelete::run(context, &options),
         Command::Gc(options) => gc::run(context, &options),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, cat, check, completion, diff, find, forget, gc, keys, ls, points, repo, restore, scrub, undelete,
+    backup, cat, check, completion, diff, find, forget, gc, keys, ls, points, repair, repo, restore, scrub, undelete,
 };
 use crate::quantity::parse_bytes;
 
@@ -100,6 +100,8 @@ pub(crate) enum Command {
     Check(check::Options),
     /// Verify a share of the repository, each time the next
     Scrub(scrub::Options),
+    /// Bring back from another copy what is damaged or missing
+    Repair(repair::Options),
     /// Hide restore points, by name or by what shall stay; `gc` removes them after the grace period
     Forget(forget::Options),
     /// Show a restore point again that was forgotten

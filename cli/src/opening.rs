@@ -175,11 +175,22 @@ impl Context {
 
     /// The domain, in the hands of upkeep: only who holds the repository key can mark and delete.
     pub(crate) fn keeper(&self) -> Result<Keeper, Failure> {
-        let Opened { store, repository, .. } = self.open()?;
-        repository.features.check(NeededBy::Collect)?;
-        let access = repository.domain(&store, &self.settings.domain)?;
+        self.keeper_of(&self.open_for_upkeep()?)
+    }
+
+    /// The repository, for who marks and deletes.
+    pub(crate) fn open_for_upkeep(&self) -> Result<Opened, Failure> {
+        let opened = self.open()?;
+        opened.repository.features.check(NeededBy::Collect)?;
+        Ok(opened)
+    }
+
+    /// The domain of a repository that is open, in the hands of upkeep.
+    pub(crate) fn keeper_of(&self, opened: &Opened) -> Result<Keeper, Failure> {
+        let Opened { store, repository, .. } = opened;
+        let access = repository.domain(store, &self.settings.domain)?;
         let upkeep = repository.manifest.upkeep_public;
-        let domain = Domain::new(store, access, upkeep, self.random.clone(), self.clock.clone());
+        let domain = Domain::new(store.clone(), access, upkeep, self.random.clone(), self.clock.clone());
         Ok(Keeper::new(domain, Arc::new(repository.upkeep()?))?)
     }
 

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use model::RepositoryId;
+use model::{DomainId, RepositoryId};
 
 use crate::Error;
 use crate::features::Features;
@@ -27,6 +27,7 @@ mod upkeep;
 
 pub use age_file::{KEY_FILE_BYTES_MAX, Recipient, Unlock, WrapKind};
 pub use destroy::DomainContent;
+pub(crate) use domain::KEY_OBJECT_BYTES_MAX;
 pub use domain::{DomainAccess, KeySet, UnreadableKey, WriterKeys};
 pub(crate) use epochs::are_newest;
 pub use epochs::{KeyUse, destroy_unused_keys, key_use};
@@ -65,6 +66,16 @@ impl OpenedRepository {
     /// The access to a domain, made with its first keys if nobody has used it yet.
     pub fn domain_or_new(&self, store: &Store, name: &str, random: &mut dyn Random) -> Result<DomainAccess, Error> {
         domain::DomainRoot::new(self, name)?.load_or_create(store, random)
+    }
+
+    /// The id of a domain, whether it exists or not.
+    pub fn domain_id(&self, name: &str) -> Result<DomainId, Error> {
+        Ok(domain::DomainRoot::new(self, name)?.id())
+    }
+
+    /// Proves that bytes are a key object of a domain under this name: whoever made it held the repository key.
+    pub fn prove_domain_key(&self, domain: &str, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        domain::DomainRoot::new(self, domain)?.prove(name, bytes)
     }
 
     /// Gives a domain new keys, with which everything will be sealed from now on. What is stored stays under its old keys.

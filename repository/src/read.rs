@@ -26,11 +26,11 @@ mod walk;
 pub use cat::{CatError, cat};
 pub use check::{
     AFFECTED_PATHS_MAX, Affected, CheckLevel, CheckOptions, CheckOutcome, CheckProgress, CheckReport, DamagedObject,
-    IgnoredObject, Released, Unannounced, check,
+    DamagedPack, IgnoredObject, Released, Unannounced, check,
 };
 pub use diff::{Changes, Difference, DifferenceSink, diff};
 pub use find::find;
-pub(crate) use listing::valid_points;
+pub(crate) use listing::{Listing, valid_points};
 pub(crate) use packs::{PackVerdict, verify_pack};
 pub use path::{display_path, split_path};
 pub(crate) use points::concerns_one_object;

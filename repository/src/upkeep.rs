@@ -4,6 +4,7 @@
 //! unless a function says so.
 
 mod collect;
+mod repair;
 mod retire;
 mod scrub;
 mod whole;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 pub use collect::{
     CollectOptions, CollectReport, Collection, Deleted, Doom, DoomReason, Ended, GonePack, collect, plan_collection,
 };
+pub use repair::{KeysToRepair, NotRepaired, RepairOptions, RepairReport, repair, repair_keys};
 pub use retire::{Undeleted, retire, undelete};
 
 use crate::Error;

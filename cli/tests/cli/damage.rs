@@ -166,3 +166,28 @@ fn a_scrub_finds_quarantines_and_releases() {
     assert!(place.run(["scrub", "--bytes", "1G"]).text().contains("ok: "));
     place.run(["scrub"]).expect(2);
 }
+
+#[test]
+fn another_copy_repairs_and_another_repository_is_refused() {
+    let place = with_two_files();
+    let copied = std::process::Command::new("cp").arg("-a").arg(place.path("repo")).arg(place.path("copy")).status();
+    assert!(copied.unwrap().success());
+    let from = place.path("copy").to_str().unwrap().to_owned();
+    let all = packs(&place);
+    flip(&all[0], 1500);
+    std::fs::remove_file(&all[all.len() - 1]).unwrap();
+    let dry = place.json_with(8, &["repair", "--from", &from, "--level", "data", "--dry-run"]);
+    assert_eq!((&dry["outcome"], dry["repaired"].as_array().unwrap().len() as u64 >= 1), (&"damaged".into(), true));
+    let report = place.json(&["repair", "--from", &from, "--level", "data"]);
+    assert_eq!((&report["outcome"], &report["not_repaired"]), (&"ok".into(), &serde_json::json!([])));
+    assert_eq!((&report["check"]["outcome"], &report["check"]["quarantined"]), (&"ok".into(), &serde_json::json!([])));
+    for file in all {
+        let other = place.path("copy").join(file.strip_prefix(place.path("repo")).unwrap());
+        assert!(std::fs::read(&file).unwrap() == std::fs::read(other).unwrap(), "{}", file.display());
+    }
+    assert!(place.run(["repair", "--from", &from]).text().contains("ok: "));
+    let stranger = Place::new();
+    let from = stranger.path("repo").to_str().unwrap().to_owned();
+    place.run(["repair", "--from", &from]).failed(5, "repository");
+    place.run(["repair", "--from", "nowhere"]).expect(6);
+}

@@ -19,7 +19,7 @@ use crate::seal::{Binding, BlobKind, ClassKey, KeyClass, KeyRing, ObjectKind, Se
 use crate::store::{Store, StoreError};
 
 /// A header, one frame and at most 64 KiB of sealed content.
-const KEY_OBJECT_BYTES_MAX: u64 = 66 * 1024;
+pub(crate) const KEY_OBJECT_BYTES_MAX: u64 = 66 * 1024;
 const DOMAIN_NAME_BYTES_MAX: usize = 1024;
 /// The first epoch of a domain.
 const FIRST_EPOCH: u64 = 1;
@@ -118,7 +118,7 @@ impl DomainRoot {
 
     /// What a key object of the domain says of the domain's name; nothing of it has been checked but that this repository's key sealed it.
     pub(super) fn name_in(&self, store: &Store, object: &str) -> Result<String, Error> {
-        Ok(self.payload(store, object)?.name)
+        Ok(self.payload(object, &store.get_at_most(object, KEY_OBJECT_BYTES_MAX)?)?.name)
     }
 
     /// Opens every key object of the domain. One that cannot be opened is remembered, not an error: a restore needs only the keys that its own headers name.
@@ -166,18 +166,31 @@ impl DomainRoot {
     }
 
     fn open(&self, store: &Store, name: &str, epoch: u64) -> Result<Payload, Error> {
-        let payload = self.payload(store, name)?;
+        self.open_bytes(name, epoch, &store.get_at_most(name, KEY_OBJECT_BYTES_MAX)?)
+    }
+
+    /// Proves that these bytes are the key object of this name.
+    pub(super) fn prove(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        match ParsedName::parse(name) {
+            Ok(ParsedName::DomainKey { domain, epoch, .. }) if domain == self.id => {
+                self.open_bytes(name, epoch, bytes).map(drop)
+            }
+            _ => Err(Error::damaged(name, "it is not the name of a key of this domain")),
+        }
+    }
+
+    fn open_bytes(&self, name: &str, epoch: u64, bytes: &[u8]) -> Result<Payload, Error> {
+        let payload = self.payload(name, bytes)?;
         if payload.epoch != epoch || payload.name != self.name {
             return Err(Error::damaged(name, "the epoch or domain inside is not that of its name"));
         }
         Ok(payload)
     }
 
-    fn payload(&self, store: &Store, name: &str) -> Result<Payload, Error> {
-        let bytes = store.get_at_most(name, KEY_OBJECT_BYTES_MAX)?;
+    fn payload(&self, name: &str, bytes: &[u8]) -> Result<Payload, Error> {
         let mut ring = KeyRing::default();
         ring.add(self.wrapping.clone());
-        let sections = SectionReader::new(self.object(name), &bytes, &ring, &[BlobKind::DomainKey])?;
+        let sections = SectionReader::new(self.object(name), bytes, &ring, &[BlobKind::DomainKey])?;
         let plaintext = Zeroizing::new(sections.open(0)?);
         serde_json::from_slice(&plaintext)
             .map_err(|_| Error::damaged(name, "what it holds is not a set of domain keys"))

@@ -21,10 +21,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::Error;
 use crate::domain::Domain;
+use crate::session::PointId;
 
 use super::listing::valid_points;
 
-pub use report::{Affected, CheckOutcome, CheckReport, DamagedObject, IgnoredObject, Released, Unannounced};
+pub use report::{
+    Affected, CheckOutcome, CheckReport, DamagedObject, DamagedPack, IgnoredObject, Released, Unannounced,
+};
 
 use findings::Findings;
 use survey::Survey;
@@ -95,6 +98,9 @@ pub struct CheckProgress {
 pub fn check(domain: &Domain, options: &CheckOptions) -> Result<CheckReport, Error> {
     let (started, before) = (domain.now(), domain.store().requests());
     let mut findings = Findings::default();
+    for key in domain.unreadable_keys() {
+        findings.add(&key.object, &key.why, []);
+    }
     let survey = Survey::of(domain, options, &mut findings)?;
     let tables = match options.level {
         CheckLevel::Objects => Tables::of_points(&survey),
@@ -105,16 +111,12 @@ pub fn check(domain: &Domain, options: &CheckOptions) -> Result<CheckReport, Err
         CheckLevel::Objects => tree::affected_by_objects(&survey, &looked.bad),
         _ => tree::affected(domain, options, &survey, (&tables, &looked.bad), &mut findings)?,
     };
-    let mut to_quarantine = looked.bad.stored_wrong(&survey);
+    let mut damaged_packs = looked.bad.stored_wrong(&survey, &tables);
     if !findings.is_empty() {
-        // What was removed while it was looked at was not damaged.
-        let volume = options.volume.as_deref().map(|name| domain.volume_id(name));
-        let still: BTreeSet<_> =
-            valid_points(domain, volume)?.iter().map(|point| (point.id.volume, point.id.session)).collect();
-        findings.keep(|point| still.contains(&(point.volume, point.session)));
-        affected.retain(|affected| still.contains(&(affected.point.volume, affected.point.session)));
-        to_quarantine.retain(|pack| survey.needing(*pack).any(|point| still.contains(&(point.volume, point.session))));
+        keep_valid(domain, options, (&mut findings, &mut affected, &mut damaged_packs))?;
     }
+    let to_quarantine =
+        damaged_packs.iter().map(|damaged| damaged.pack).filter(|pack| !survey.quarantine.contains(*pack)).collect();
     let (quarantined, released) = survey.quarantine_after(&looked);
     let (damaged, transient) = findings.into_lists();
     let requests = domain.store().requests().since(before);
@@ -128,6 +130,7 @@ pub fn check(domain: &Domain, options: &CheckOptions) -> Result<CheckReport, Err
         unannounced: survey.unannounced.clone(),
         sessions_running: survey.sessions_running,
         quarantined,
+        damaged_packs,
         to_quarantine,
         released,
         points: survey.points.len() as u64,
@@ -140,6 +143,21 @@ pub fn check(domain: &Domain, options: &CheckOptions) -> Result<CheckReport, Err
         bytes_read: requests.bytes_received,
         seconds: (domain.now() - started).total(jiff::Unit::Second).unwrap_or(0.0),
     })
+}
+
+/// What was removed while it was looked at was not damaged.
+fn keep_valid(
+    domain: &Domain,
+    options: &CheckOptions,
+    (findings, affected, damaged_packs): (&mut Findings, &mut Vec<Affected>, &mut Vec<DamagedPack>),
+) -> Result<(), Error> {
+    let volume = options.volume.as_deref().map(|name| domain.volume_id(name));
+    let still: BTreeSet<PointId> = valid_points(domain, volume)?.iter().map(|point| point.id).collect();
+    findings.keep(|point| still.contains(&point));
+    affected.retain(|affected| still.contains(&affected.point));
+    damaged_packs.iter_mut().for_each(|pack| pack.points.retain(|point| still.contains(point)));
+    damaged_packs.retain(|pack| !pack.points.is_empty());
+    Ok(())
 }
 
 fn check_cancel(options: &CheckOptions) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 //! In: three lists, in this order: points, marks, sessions. Out: which points are valid, which are not announced, and the names that do not count. Never: opens an
 //! object, or looks at an announcement before the marks (the other way round a collector could come between the two).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use model::{SessionId, VolumeId};
 
@@ -12,6 +12,7 @@ use crate::domain::Domain;
 use crate::layout::{self, Mark, ParsedName};
 use crate::marks::{InvalidMark, MarkSet, MarkVerifier};
 use crate::session::PointId;
+use crate::store::Listed;
 
 /// A point that is valid by its names alone, not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub(crate) struct Listing {
     /// Neither dead nor doomed, and not announced. A collector takes the announcement first, so it may be at work.
     pub(crate) unannounced: Vec<PointId>,
     /// Announced sessions without a restore point that nobody has called dead: running, or waiting to be called dead. Means nothing for one volume alone.
-    pub(crate) running: u64,
+    pub(crate) running: Vec<SessionId>,
     /// Marks that do not count.
     pub(crate) invalid_marks: Vec<InvalidMark>,
     /// Names in the folders of points and sessions that are no names of such.
@@ -47,10 +48,8 @@ impl Listing {
         };
         let mut misspelled = Vec::new();
         let listed = domain.store().list(&points_below)?;
-        let points: Vec<PointId> =
-            keep_known(listed.iter().map(|listed| &*listed.name), &mut misspelled, |name| point_of(domain, name));
-        let arrivals = listed.iter().filter_map(|listed| Some((point_of(domain, &listed.name)?, listed.modified_ms)));
-        let arrivals: HashMap<PointId, i64> = arrivals.collect();
+        let points =
+            keep_known(&listed, &mut misspelled, |listed| Some((point_of(domain, &listed.name)?, listed.modified_ms)));
         let marks = domain.store().list(&marks_below)?;
         let names = marks.iter().map(|listed| listed.name.as_str());
         let verifier = MarkVerifier { repository: domain.repository(), upkeep: *domain.upkeep() };
@@ -59,41 +58,40 @@ impl Listing {
             tracing::warn!(mark = %invalid.name.escape_default(), why = %invalid.why, "a mark does not count");
         }
         let listed = domain.store().list(&layout::sessions(domain.id()))?;
-        let sessions = keep_known(listed.iter().map(|listed| &*listed.name), &mut misspelled, session_of);
+        let sessions = keep_known(&listed, &mut misspelled, |listed| session_of(&listed.name));
         let open: HashSet<SessionId> = sessions.into_iter().flatten().collect();
         let dead: HashSet<SessionId> =
             marks.iter().filter(|(_, _, marks)| marks.invalidates()).map(|(_, session, _)| session).collect();
-        let committed: BTreeSet<SessionId> = points.iter().map(|point| point.session).collect();
-        let running = open.iter().filter(|session| !committed.contains(session) && !dead.contains(session)).count();
+        let committed: BTreeSet<SessionId> = points.iter().map(|(point, _)| point.session).collect();
+        let mut running: Vec<SessionId> =
+            open.iter().filter(|session| !committed.contains(session) && !dead.contains(session)).copied().collect();
+        running.sort_unstable();
         let of = |point: &PointId| marks.of(point.volume, point.session);
-        let (valid, unannounced): (Vec<PointId>, Vec<PointId>) = points
+        let (valid, unannounced): (Vec<_>, Vec<_>) = points
             .into_iter()
-            .filter(|point| !of(point).invalidates())
-            .partition(|point| open.contains(&point.session));
-        let listed_point = |id: PointId| ListedPoint {
+            .filter(|(point, _)| !of(point).invalidates())
+            .partition(|(point, _)| open.contains(&point.session));
+        let listed_point = |(id, arrived_ms): (PointId, i64)| ListedPoint {
             id,
             hidden: of(&id).hides(),
             aborted: of(&id).has(Mark::Abort),
-            arrived_ms: arrivals.get(&id).copied().unwrap_or(i64::MAX),
+            arrived_ms,
         };
         let valid = valid.into_iter().map(listed_point).collect();
+        let unannounced = unannounced.into_iter().map(|(id, _)| id).collect();
         let invalid_marks = marks.invalid().to_vec();
-        Ok(Listing { valid, unannounced, running: running as u64, invalid_marks, misspelled })
+        Ok(Listing { valid, unannounced, running, invalid_marks, misspelled })
     }
 }
 
 /// What names mean; those that mean nothing are set apart.
-fn keep_known<'a, T>(
-    names: impl Iterator<Item = &'a str>,
-    misspelled: &mut Vec<String>,
-    meaning: impl Fn(&str) -> Option<T>,
-) -> Vec<T> {
+fn keep_known<T>(names: &[Listed], misspelled: &mut Vec<String>, meaning: impl Fn(&Listed) -> Option<T>) -> Vec<T> {
     let mut known = Vec::new();
-    for name in names {
-        match meaning(name) {
+    for listed in names {
+        match meaning(listed) {
             Some(meaning) => known.push(meaning),
             // A store can hold names of any length; what is repeated is bounded.
-            None => misspelled.push(name.chars().take(400).collect()),
+            None => misspelled.push(listed.name.chars().take(400).collect()),
         }
     }
     known

@@ -31,7 +31,7 @@ const PAGE: u64 = 4096;
 pub(crate) struct World {
     runtime: Runtime,
     base: Arc<InMemory>,
-    repository: OpenedRepository,
+    pub(crate) repository: OpenedRepository,
     random: Arc<Mutex<dyn Random + Send>>,
     pub(crate) source: GeneratedSource,
 }
@@ -71,6 +71,13 @@ impl World {
 
     pub(crate) fn store(&self) -> Store {
         Store::new(self.base.clone(), self.runtime.handle().clone())
+    }
+
+    /// A raw copy of everything that is stored.
+    pub(crate) fn copied(&self) -> Store {
+        let copy = Store::new(Arc::new(InMemory::new()), self.runtime.handle().clone());
+        self.objects("").iter().for_each(|name| copy.put(name, self.store().get(name).unwrap()).unwrap());
+        copy
     }
 
     pub(crate) fn domain(&self) -> Domain {

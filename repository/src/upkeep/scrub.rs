@@ -280,7 +280,7 @@ fn settle(
     damaged.sort_by(|one, other| one.object.cmp(&other.object));
     let mut repaired = Vec::new();
     for pack in found.proven.iter().filter(|pack| quarantine.contains(**pack)) {
-        let reports = quarantine.reports(*pack).map(str::to_owned).collect();
+        let reports = quarantine.reports_of(*pack).map(str::to_owned).collect();
         keeper.release(&Released { pack: *pack, reports })?;
         repaired.push(domain.pack_name(*pack));
     }

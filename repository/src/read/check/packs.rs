@@ -12,6 +12,7 @@ use crate::read::points::concerns_one_object;
 use crate::tree::{Location, PackId};
 
 use super::findings::{Findings, said_of_object};
+use super::report::DamagedPack;
 use super::survey::Survey;
 use super::tables::Tables;
 use super::{CheckLevel, CheckOptions, check_cancel};
@@ -70,18 +71,15 @@ impl BadPacks {
         self.packs.keys().copied()
     }
 
-    /// Those that belong into quarantine and are not there yet.
-    pub(super) fn stored_wrong(&self, survey: &Survey) -> Vec<PackId> {
-        let wrong = self.packs.iter().filter(|(pack, bad)| bad.stored_wrong && !survey.quarantine.contains(**pack));
-        wrong.map(|(pack, _)| *pack).collect()
+    /// Those whose bytes are not what was written, with what they were and who needs them.
+    pub(super) fn stored_wrong(&self, survey: &Survey, tables: &Tables) -> Vec<DamagedPack> {
+        let damaged = |pack: PackId| DamagedPack {
+            pack,
+            summary: tables.summaries.get(&pack).copied().unwrap_or_default(),
+            points: survey.needing(pack).collect(),
+        };
+        self.packs.iter().filter(|(_, bad)| bad.stored_wrong).map(|(pack, _)| damaged(*pack)).collect()
     }
-}
-
-/// What was found so far.
-#[derive(Default)]
-struct Results {
-    looked: Looked,
-    transient: Vec<(PackId, String)>,
 }
 
 /// Looks at every pack that is needed, several at a time.
@@ -99,20 +97,25 @@ pub(super) fn verify(
         CheckLevel::Data => options.workers.min(options.memory_budget_bytes / PACK_MEMORY_BYTES).max(1),
         CheckLevel::Objects | CheckLevel::Structure => parallel::REQUESTS,
     };
-    let looked = each(domain.store().threads(threads), &needed, |pack| looker.look_twice(*pack))?;
-    let mut results = Results::default();
-    needed.iter().zip(looked).for_each(|(pack, looked)| results.add(*pack, looked, survey));
-    for (pack, bad) in &results.looked.bad.packs {
-        for what in &bad.what {
-            findings.add(&domain.pack_name(*pack), what, survey.needing(*pack));
+    let each_looked = each(domain.store().threads(threads), &needed, |pack| looker.look_twice(*pack))?;
+    let mut looked = Looked::default();
+    for (pack, two_looks) in needed.into_iter().zip(each_looked) {
+        let name = domain.pack_name(pack);
+        if let Some(what) = two_looks.transient {
+            findings.add_transient(&name, what);
+        }
+        for what in &two_looks.bad.what {
+            findings.add(&name, what, survey.needing(pack));
+        }
+        if two_looks.read_whole && !two_looks.bad.stored_wrong && survey.quarantine.contains(pack) {
+            looked.good_again.insert(pack);
+        }
+        if !two_looks.bad.is_none() {
+            looked.bad.packs.insert(pack, two_looks.bad);
         }
     }
-    for (pack, what) in results.transient {
-        findings.add_transient(&domain.pack_name(pack), what);
-    }
-    Ok(results.looked)
+    Ok(looked)
 }
-
 /// What two looks at a pack say.
 #[derive(Default)]
 struct TwoLooks {
@@ -120,20 +123,6 @@ struct TwoLooks {
     /// It was bad at the first look and good at the second.
     transient: Option<String>,
     read_whole: bool,
-}
-
-impl Results {
-    fn add(&mut self, pack: PackId, looked: TwoLooks, survey: &Survey) {
-        if let Some(what) = looked.transient {
-            self.transient.push((pack, what));
-        }
-        if looked.read_whole && !looked.bad.stored_wrong && survey.quarantine.contains(pack) {
-            self.looked.good_again.insert(pack);
-        }
-        if !looked.bad.is_none() {
-            self.looked.bad.packs.insert(pack, looked.bad);
-        }
-    }
 }
 
 /// What looks at one pack after another.

@@ -1,5 +1,6 @@
 //! What a check found.
 
+use crate::pack::PackSummary;
 use crate::session::PointId;
 use crate::tree::PackId;
 
@@ -55,6 +56,17 @@ pub struct Affected {
     pub paths_count: u64,
 }
 
+/// A pack whose stored bytes are not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedPack {
+    /// Which.
+    pub pack: PackId,
+    /// What metadata says that it was; nothing is known if no metadata that can be read names it.
+    pub summary: PackSummary,
+    /// The valid restore points that need it, in the order of volumes and sessions.
+    pub points: Vec<PointId>,
+}
+
 /// A pack in quarantine that is good again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Released {
@@ -83,6 +95,8 @@ pub struct CheckReport {
     pub unannounced: Vec<Unannounced>,
     /// Announced sessions that have not committed and are not called dead (not counted for one volume alone).
     pub sessions_running: u64,
+    /// Packs whose stored bytes are wrong, those in quarantine among them.
+    pub damaged_packs: Vec<DamagedPack>,
     /// Packs in quarantine that are not known to be good again.
     pub quarantined: Vec<PackId>,
     /// Packs whose stored bytes are wrong and that are not in quarantine yet.

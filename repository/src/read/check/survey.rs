@@ -61,7 +61,7 @@ impl Survey {
             unknown_objects: 0,
             ignored: Vec::new(),
             unannounced: Vec::new(),
-            sessions_running: if volume.is_none() { running } else { 0 },
+            sessions_running: if volume.is_none() { running.len() as u64 } else { 0 },
             quarantine,
         };
         for mark in invalid_marks.iter().chain(survey.quarantine.invalid()) {
@@ -210,7 +210,7 @@ impl Survey {
             self.quarantine.iter().partition(|pack| looked.good_again.contains(pack));
         let released = good
             .into_iter()
-            .map(|pack| Released { pack, reports: self.quarantine.reports(pack).map(str::to_owned).collect() })
+            .map(|pack| Released { pack, reports: self.quarantine.reports_of(pack).map(str::to_owned).collect() })
             .collect();
         (left, released)
     }

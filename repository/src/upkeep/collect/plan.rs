@@ -253,7 +253,7 @@ fn debris(observed: &Observed) -> Vec<String> {
         debris.extend(session_names(observed, *session));
     }
     for pack in observed.quarantine.iter().filter(|pack| !observed.packs.contains(*pack)) {
-        debris.extend(observed.quarantine.reports(pack).map(str::to_owned));
+        debris.extend(observed.quarantine.reports_of(pack).map(str::to_owned));
     }
     debris
 }
