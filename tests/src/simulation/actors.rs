@@ -1,0 +1,7 @@
+//! Actors: who takes part in a simulation.
+
+pub(crate) mod forgetter;
+pub(crate) mod reader;
+pub(crate) mod stranger;
+pub(crate) mod volume;
+pub(crate) mod writer;
