@@ -71,6 +71,9 @@ pub enum Error {
         /// How it shows.
         why: String,
     },
+    /// Somebody else changed what was being looked at; nothing was done that this could have made wrong.
+    #[error("{0}; run it again")]
+    Busy(String),
     /// The caller stopped the work.
     #[error("stopped on request")]
     Cancelled,
@@ -91,7 +94,7 @@ impl Error {
             Error::WrongKey { .. } | Error::KeyNotAtHand { .. } => ErrorClass::Denied,
             Error::Newer { .. } | Error::Invalid(_) => ErrorClass::Invalid,
             Error::Missing(_) => ErrorClass::Missing,
-            Error::Aborted { .. } => ErrorClass::Busy,
+            Error::Aborted { .. } | Error::Busy(_) => ErrorClass::Busy,
             Error::Cancelled => ErrorClass::Cancelled,
             Error::Bug(_) => ErrorClass::Bug,
         }

@@ -23,6 +23,7 @@ pub mod keys;
 pub mod layout;
 pub mod marks;
 pub mod pack;
+mod parallel;
 pub mod point;
 pub mod quarantine;
 pub mod read;

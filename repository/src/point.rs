@@ -104,9 +104,9 @@ impl Point {
         Ok(Point { reference, description, runs })
     }
 
-    /// Opens the reference part alone; needs the structure key only.
-    pub fn open_reference(binding: Binding<'_>, bytes: &[u8], ring: &KeyRing) -> Result<Reference, Error> {
-        let reader = SectionReader::new(binding, bytes, ring, &SECTIONS)?;
+    /// Opens the reference part alone, which the front of the object holds; needs the structure key only.
+    pub fn open_reference(binding: Binding<'_>, front: &[u8], ring: &KeyRing) -> Result<Reference, Error> {
+        let reader = SectionReader::first(binding, front, ring, BlobKind::Reference)?;
         Reference::decode(&reader.open(0)?).map_err(Error::decode(binding.name))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In: a domain. Out: the packs that upkeep has signed for as damaged. Never: believes a report that upkeep did not sign, or reads a pack.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::Error;
 use crate::domain::Domain;
@@ -13,7 +13,7 @@ use crate::tree::PackId;
 /// The packs of a domain that were found damaged: nothing new refers to them, and what does is written again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quarantine {
-    packs: BTreeSet<PackId>,
+    reports: BTreeMap<PackId, Vec<String>>,
     invalid: Vec<InvalidMark>,
 }
 
@@ -25,7 +25,7 @@ impl Quarantine {
         for listed in domain.store().list(&layout::damage(domain.id()))? {
             match reported(domain, &verifier, &listed.name) {
                 Ok(pack) => {
-                    quarantine.packs.insert(pack);
+                    quarantine.reports.entry(pack).or_default().push(listed.name);
                 }
                 Err(why) => quarantine.invalid.push(InvalidMark { name: listed.name.chars().take(400).collect(), why }),
             }
@@ -35,17 +35,22 @@ impl Quarantine {
 
     /// True if the pack was found damaged.
     pub fn contains(&self, pack: PackId) -> bool {
-        self.packs.contains(&pack)
+        self.reports.contains_key(&pack)
     }
 
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = PackId> {
-        self.packs.iter().copied()
+        self.reports.keys().copied()
+    }
+
+    /// The names of the reports, each with its pack.
+    pub fn reports(&self) -> impl Iterator<Item = (PackId, &str)> {
+        self.reports.iter().flat_map(|(pack, names)| names.iter().map(|name| (*pack, name.as_str())))
     }
 
     /// True if nothing is damaged.
     pub fn is_empty(&self) -> bool {
-        self.packs.is_empty()
+        self.reports.is_empty()
     }
 
     /// What was listed and does not count; to be reported.

@@ -19,7 +19,6 @@ mod packs;
 mod path;
 mod points;
 mod restore;
-mod several;
 mod view;
 mod walk;
 

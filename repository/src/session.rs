@@ -17,13 +17,15 @@ use crate::store::StoreError;
 
 /// No point object is larger: three sections at their maxima.
 const POINT_BYTES_MAX: u64 = 160 << 20;
+/// Nearly every reference part is smaller, so that one request reads it.
+const REFERENCE_BYTES_GUESS: u64 = 64 << 10;
 /// No announcement is larger.
 const OPEN_BYTES_MAX: u64 = 2 << 20;
 /// An announcement whose acknowledgement is lost costs its session id; so many are tried.
 const ANNOUNCEMENTS_MAX: u32 = 5;
 
 /// A point by volume and session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PointId {
     /// Whose state.
     pub volume: VolumeId,
@@ -213,18 +215,31 @@ pub fn read_point(domain: &Domain, point: PointId) -> Result<Point, Error> {
     Point::open(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())
 }
 
-/// Reads a point's reference part.
-pub fn read_reference(domain: &Domain, point: PointId) -> Result<Reference, Error> {
+/// Reads a point's reference part, and not much more than that; `size` is the size of the object in bytes, as a list shows it.
+pub fn read_reference(domain: &Domain, point: PointId, size: u64) -> Result<Reference, Error> {
     let name = layout::point(domain.id(), point.volume, point.session);
-    let bytes = fetch_point(domain, &name)?;
-    Point::open_reference(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())
+    let binding = domain.binding(ObjectKind::Point, &name);
+    let front = |bytes: u64| domain.store().get_range(&name, 0..bytes.min(size)).map_err(|error| gone(&name, error));
+    let mut bytes = front(REFERENCE_BYTES_GUESS)?;
+    let needed = SectionReader::first_needs(binding, &bytes, domain.ring())?;
+    if needed > bytes.len() as u64 {
+        if needed > size {
+            return Err(Error::damaged(&name, "it ends within its reference part"));
+        }
+        bytes = front(needed)?;
+    }
+    Point::open_reference(binding, &bytes, domain.ring())
 }
 
 fn fetch_point(domain: &Domain, name: &str) -> Result<Bytes, Error> {
-    domain.store().get_at_most(name, POINT_BYTES_MAX).map_err(|error| match error {
+    domain.store().get_at_most(name, POINT_BYTES_MAX).map_err(|error| gone(name, error))
+}
+
+fn gone(name: &str, error: StoreError) -> Error {
+    match error {
         StoreError::NotFound { .. } => {
             Error::Missing(format!("{name} does not exist: the restore point was removed meanwhile"))
         }
         other => other.into(),
-    })
+    }
 }

@@ -180,14 +180,19 @@ impl Store {
         asked.block(&self.runtime, self.retry.run(|| self.part(&path, asked, range.clone())))
     }
 
-    /// The size of an object in bytes; None when it does not exist.
-    pub fn size(&self, name: &str) -> Result<Option<u64>, StoreError> {
+    /// What a list would say of one object; None when it does not exist.
+    pub fn stat(&self, name: &str) -> Result<Option<Listed>, StoreError> {
         let asked = Asked { operation: Operation::Get, name };
         let path = parse(name)?;
         match asked.block(&self.runtime, self.retry.run(|| self.head(&path, asked))) {
             Err(StoreError::NotFound { .. }) => Ok(None),
-            size => size.map(Some),
+            found => found.map(Some),
         }
+    }
+
+    /// The size of an object in bytes; None when it does not exist.
+    pub fn size(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.stat(name)?.map(|found| found.size))
     }
 
     /// Whether an object exists.
@@ -257,15 +262,15 @@ impl Store {
             Ok(result) => Err(truncated(result.meta.size)),
             // Each store words a range beyond the end differently; the size of the object says the same in all of them.
             Err(error @ StoreError::Unexpected { .. }) => match self.head(path, asked).await {
-                Ok(size) if size < range.end => Err(truncated(size)),
+                Ok(found) if found.size < range.end => Err(truncated(found.size)),
                 _ => Err(error),
             },
             Err(error) => Err(error),
         }
     }
 
-    async fn head(&self, path: &Path, asked: Asked<'_>) -> Result<u64, StoreError> {
-        self.sent.head(path).await.map(|meta| meta.size).map_err(|error| asked.failed(error))
+    async fn head(&self, path: &Path, asked: Asked<'_>) -> Result<Listed, StoreError> {
+        self.sent.head(path).await.map(listed).map_err(|error| asked.failed(error))
     }
 
     async fn write(&self, path: &Path, asked: Asked<'_>, bytes: Bytes) -> Result<(), StoreError> {

@@ -3,9 +3,17 @@
 //! In: an open domain and the upkeep key. Out: signed marks, and what a collector, a scrub or a replication made of them. Never: needs a key of content or names,
 //! unless a function says so.
 
+mod collect;
+mod retire;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+pub use collect::{
+    CollectOptions, CollectReport, Collection, Deleted, Doom, DoomReason, Ended, GonePack, collect, plan_collection,
+};
+pub use retire::{Undeleted, retire, undelete};
 
 use crate::Error;
 use crate::domain::Domain;
@@ -37,9 +45,13 @@ impl Keeper {
 
     /// Puts a mark of this run on a session or its restore point.
     pub fn mark(&self, point: PointId, mark: Mark) -> Result<(), Error> {
+        Ok(self.domain.store().put(&self.mark_name(point, mark)?, Bytes::new())?)
+    }
+
+    /// The name of a mark of this run.
+    fn mark_name(&self, point: PointId, mark: Mark) -> Result<String, Error> {
         let signer = (&*self.key, self.domain.repository());
-        let name = mark_name(signer, self.domain.id(), (point.volume, point.session), mark, self.run)?;
-        Ok(self.domain.store().put(&name, Bytes::new())?)
+        Ok(mark_name(signer, self.domain.id(), (point.volume, point.session), mark, self.run)?)
     }
 
     /// Says that a pack is damaged.

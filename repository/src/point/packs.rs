@@ -1,6 +1,7 @@
-//! The set of packs that a restore point needs, as sessions and ranges of numbers.
+//! The set of packs that a restore point needs, as sessions and ranges of numbers: memory follows ranges, not packs.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use model::SessionId;
 
@@ -8,7 +9,7 @@ use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::tree::PackId;
 
 /// What a point needs a pack for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PackContent {
     /// Rows refer to content in it.
     pub data: bool,
@@ -24,42 +25,107 @@ impl PackContent {
     fn from_byte(byte: u8) -> Option<PackContent> {
         (1..=3).contains(&byte).then_some(PackContent { data: byte & 1 != 0, tables: byte & 2 != 0 })
     }
+
+    fn or(self, other: PackContent) -> PackContent {
+        PackContent { data: self.data || other.data, tables: self.tables || other.tables }
+    }
 }
 
 /// Packs by session and number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackSet {
-    sessions: BTreeMap<SessionId, BTreeMap<u32, PackContent>>,
+    sessions: BTreeMap<SessionId, Ranges>,
+}
+
+/// Ranges of one session by their first number; they neither overlap nor touch a range of the same content. Ends are exclusive, so they may be 2^32.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Ranges {
+    by_start: BTreeMap<u64, (u64, PackContent)>,
+}
+
+impl Ranges {
+    /// Adds a range, or another reason for what is there.
+    fn add(&mut self, range: Range<u64>, content: PackContent) {
+        // Of ranges that do not overlap only the last that begins before this one can reach into it.
+        let first = self.by_start.range(..range.start).next_back().filter(|(_, (end, _))| *end > range.start);
+        let from = first.map_or(range.start, |(start, _)| *start);
+        let overlapping: Vec<(u64, u64, PackContent)> =
+            self.by_start.range(from..range.end).map(|(start, (end, content))| (*start, *end, *content)).collect();
+        // All go before any piece comes back: a piece is joined with its neighbours.
+        for (start, ..) in &overlapping {
+            self.by_start.remove(start);
+        }
+        let mut at = range.start;
+        for (start, end, old) in overlapping {
+            self.put(start..range.start, old);
+            self.put(at..start, content);
+            self.put(start.max(range.start)..end.min(range.end), old.or(content));
+            self.put(range.end..end, old);
+            at = at.max(end);
+        }
+        self.put(at..range.end, content);
+    }
+
+    /// Puts a range where there is none; an empty one is nothing. Joins it with its neighbours.
+    fn put(&mut self, range: Range<u64>, content: PackContent) {
+        if range.is_empty() {
+            return;
+        }
+        let Range { mut start, mut end } = range;
+        let before = self.by_start.range(..start).next_back().map(|(start, (end, content))| (*start, *end, *content));
+        if let Some((earlier, _, _)) = before.filter(|(_, until, same)| *until == start && *same == content) {
+            start = earlier;
+        }
+        if let Some((until, _)) = self.by_start.get(&end).copied().filter(|(_, same)| *same == content) {
+            self.by_start.remove(&end);
+            end = until;
+        }
+        self.by_start.insert(start, (end, content));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Range<u64>, PackContent)> {
+        self.by_start.iter().map(|(start, (end, content))| (*start..*end, *content))
+    }
+
+    fn get(&self, seq: u32) -> Option<PackContent> {
+        let (_, (end, content)) = self.by_start.range(..=u64::from(seq)).next_back()?;
+        (u64::from(seq) < *end).then_some(*content)
+    }
 }
 
 impl PackSet {
     /// Adds a pack, or another reason for one.
     pub fn add(&mut self, pack: PackId, content: PackContent) {
-        let entry = self
-            .sessions
-            .entry(pack.session)
-            .or_default()
-            .entry(pack.seq)
-            .or_insert(PackContent { data: false, tables: false });
-        entry.data |= content.data;
-        entry.tables |= content.tables;
+        let start = u64::from(pack.seq);
+        self.sessions.entry(pack.session).or_default().add(start..start + 1, content);
+    }
+
+    /// Adds all packs of another set.
+    pub fn add_all(&mut self, other: &PackSet) {
+        for (session, ranges) in &other.sessions {
+            let own = self.sessions.entry(*session).or_default();
+            ranges.iter().for_each(|(range, content)| own.add(range, content));
+        }
     }
 
     /// True if the point needs the pack.
     pub fn contains(&self, pack: PackId) -> bool {
-        self.sessions.get(&pack.session).is_some_and(|packs| packs.contains_key(&pack.seq))
+        self.sessions.get(&pack.session).is_some_and(|packs| packs.get(pack.seq).is_some())
     }
 
     /// All packs with what they are needed for.
     pub fn iter(&self) -> impl Iterator<Item = (PackId, PackContent)> {
         self.sessions.iter().flat_map(|(session, packs)| {
-            packs.iter().map(|(seq, content)| (PackId { session: *session, seq: *seq }, *content))
+            packs.iter().flat_map(move |(range, content)| {
+                // A range ends at most at 2^32, so each number in it is a u32.
+                range.map(move |seq| (PackId { session: *session, seq: seq as u32 }, content))
+            })
         })
     }
 
     /// How many packs.
     pub fn len(&self) -> usize {
-        self.sessions.values().map(BTreeMap::len).sum()
+        self.sessions.values().flat_map(Ranges::iter).map(|(range, _)| (range.end - range.start) as usize).sum()
     }
 
     /// True if there are none.
@@ -70,48 +136,108 @@ impl PackSet {
     pub(super) fn encode(&self, encoder: &mut Encoder) {
         encoder.varint(self.sessions.len() as u64);
         for (session, packs) in &self.sessions {
-            let mut ranges: Vec<(u32, u32, PackContent)> = Vec::new();
-            for (seq, content) in packs {
-                match ranges.last_mut() {
-                    Some((start, length, last)) if *start + *length == *seq && last == content => *length += 1,
-                    _ => ranges.push((*seq, 1, *content)),
-                }
-            }
-            encoder.raw(&session.0).varint(ranges.len() as u64);
+            encoder.raw(&session.0).varint(packs.by_start.len() as u64);
             let mut end = 0;
-            for (start, length, content) in ranges {
-                encoder.varint(u64::from(start - end)).varint(u64::from(length)).u8(content.to_byte());
-                end = start + length;
+            for (range, content) in packs.iter() {
+                encoder.varint(range.start - end).varint(range.end - range.start).u8(content.to_byte());
+                end = range.end;
             }
         }
     }
 
     pub(super) fn decode(decoder: &mut Decoder<'_>) -> Result<PackSet, DecodeError> {
-        let mut sessions: BTreeMap<SessionId, BTreeMap<u32, PackContent>> = BTreeMap::new();
+        let mut set = PackSet::default();
         let mut packs_total = 0u64;
         for _ in 0..decoder.count("sessions", 20)? {
             let session = SessionId(decoder.array()?);
-            if sessions.last_key_value().is_some_and(|(last, _)| *last >= session) {
+            if set.sessions.last_key_value().is_some_and(|(last, _)| *last >= session) {
                 return Err(DecodeError::Value("session order"));
             }
-            let mut packs = BTreeMap::new();
-            let mut end = 0u32;
+            let mut packs = Ranges::default();
+            let mut end = 0u64;
             for _ in 0..decoder.count("pack ranges", 3)? {
-                let start = end.checked_add(decoder.varint_u32()?).ok_or(DecodeError::Number)?;
-                let length = decoder.varint_u32()?;
+                let start = end + u64::from(decoder.varint_u32()?);
+                let length = u64::from(decoder.varint_u32()?);
                 let content = PackContent::from_byte(decoder.u8()?).ok_or(DecodeError::Value("pack content"))?;
-                end = start.checked_add(length).ok_or(DecodeError::Number)?;
-                packs_total += u64::from(length);
+                end = start + length;
+                packs_total += length;
                 if length == 0 || packs_total > PACKS_MAX {
                     return Err(DecodeError::TooLarge("pack range"));
                 }
-                packs.extend((start..end).map(|seq| (seq, content)));
+                if end > 1 << 32 {
+                    return Err(DecodeError::Number);
+                }
+                packs.put(start..end, content);
             }
-            sessions.insert(session, packs);
+            set.sessions.insert(session, packs);
         }
-        Ok(PackSet { sessions })
+        Ok(set)
     }
 }
 
 /// The most packs that one point may need: 4 Mi packs of 32 MiB are 128 TiB. A range costs few bytes to claim, so its length is bounded too.
 const PACKS_MAX: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DATA: PackContent = PackContent { data: true, tables: false };
+    const TABLES: PackContent = PackContent { data: false, tables: true };
+
+    fn set_of(ranges: &[(u8, u32, u32, bool)]) -> (PackSet, BTreeMap<PackId, PackContent>) {
+        let (mut set, mut expected) = (PackSet::default(), BTreeMap::<PackId, PackContent>::new());
+        for (session, start, length, data) in ranges {
+            let content = if *data { DATA } else { TABLES };
+            let mut one = PackSet::default();
+            for seq in *start..start + length {
+                let pack = PackId { session: SessionId([*session; 16]), seq };
+                one.add(pack, content);
+                let entry = expected.entry(pack).or_default();
+                *entry = entry.or(content);
+            }
+            set.add_all(&one);
+        }
+        (set, expected)
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_of_ranges_is_a_set_of_packs(ranges in proptest::collection::vec((0u8..3, 0u32..40, 0u32..12, any::<bool>()), 0..24)) {
+            let (set, expected) = set_of(&ranges);
+            prop_assert_eq!(set.iter().collect::<Vec<_>>(), expected.clone().into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(set.len(), expected.len());
+            for session in 0..3 {
+                for seq in 0..60 {
+                    let pack = PackId { session: SessionId([session; 16]), seq };
+                    prop_assert_eq!(set.contains(pack), expected.contains_key(&pack));
+                }
+            }
+            // One set has one form, however it came about.
+            let mut single = PackSet::default();
+            expected.iter().rev().for_each(|(pack, content)| single.add(*pack, *content));
+            single.sessions.retain(|_, ranges| !ranges.by_start.is_empty());
+            let mut whole = set.clone();
+            whole.sessions.retain(|_, ranges| !ranges.by_start.is_empty());
+            prop_assert_eq!(&single, &whole);
+            let mut encoder = Encoder::new();
+            whole.encode(&mut encoder);
+            let bytes = encoder.finish();
+            let mut decoder = Decoder::new(&bytes);
+            prop_assert_eq!(PackSet::decode(&mut decoder), Ok(whole));
+        }
+    }
+
+    #[test]
+    fn the_last_number_of_a_session_is_a_number_like_any_other() {
+        let last = PackId { session: SessionId([1; 16]), seq: u32::MAX };
+        let mut set = PackSet::default();
+        set.add(last, DATA);
+        assert!(set.contains(last));
+        assert_eq!(set.iter().collect::<Vec<_>>(), [(last, DATA)]);
+    }
+}

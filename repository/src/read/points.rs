@@ -11,13 +11,10 @@ use crate::Error;
 use crate::domain::Domain;
 use crate::layout::{self, ParsedName};
 use crate::marks::{MarkSet, MarkVerifier};
+use crate::parallel::{self, each};
 use crate::point::{Description, Point};
 use crate::session::{PointId, read_point};
 
-use super::several::each;
-
-/// Points are opened by so many threads at once: each costs one request, and nearly all of that is waiting.
-const OPENERS: usize = 8;
 /// An error names at most so many candidates.
 const CANDIDATES_NAMED_MAX: usize = 8;
 
@@ -173,7 +170,7 @@ pub(super) fn concerns_one_object(error: &Error) -> bool {
 }
 
 fn open_all(domain: &Domain, listed: Vec<ListedPoint>) -> Result<PointList, Error> {
-    let info = |point: ListedPoint| {
+    let info = |point: &ListedPoint| {
         let Point { reference, description, .. } = read_point(domain, point.id)?;
         Ok(PointInfo {
             id: point.id,
@@ -184,7 +181,7 @@ fn open_all(domain: &Domain, listed: Vec<ListedPoint>) -> Result<PointList, Erro
             hidden: point.hidden,
         })
     };
-    let opened = each(domain.store().threads(OPENERS), &listed, |point| Ok(info(point)))?;
+    let opened = each(domain.store().threads(parallel::REQUESTS), &listed, |point| Ok(info(point)))?;
     let mut list = PointList::default();
     for (point, info) in listed.iter().zip(opened) {
         match info {

@@ -5,6 +5,9 @@ use crate::Error;
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::compress::Compressor;
 
+/// Kind, codec, number and lengths of a section.
+const FRAME_BYTES: usize = 16;
+
 /// Builds an object of sections.
 pub struct SectionWriter {
     sealer: Sealer,
@@ -59,6 +62,36 @@ impl<'a> SectionReader<'a> {
         ring: &KeyRing,
         kinds: &[BlobKind],
     ) -> Result<SectionReader<'a>, Error> {
+        let (reader, decoder) = SectionReader::begin(object, bytes, ring, kinds)?;
+        decoder.finish().map_err(Error::decode(object.name))?;
+        Ok(reader)
+    }
+
+    /// Reads the header and the first frame, which must be of this kind, whatever follows: of an object that need not be read whole.
+    pub fn first(
+        object: Binding<'_>,
+        bytes: &'a [u8],
+        ring: &KeyRing,
+        kind: BlobKind,
+    ) -> Result<SectionReader<'a>, Error> {
+        SectionReader::begin(object, bytes, ring, &[kind]).map(|(reader, _)| reader)
+    }
+
+    /// How many bytes of an object [`SectionReader::first`] needs, read off its first bytes: its header and the first frame must be among them.
+    pub fn first_needs(object: Binding<'_>, bytes: &[u8], ring: &KeyRing) -> Result<u64, Error> {
+        let opener = Opener::new(object, bytes, ring)?;
+        let length_at = opener.header_bytes() + FRAME_BYTES - 4;
+        let length = bytes.get(length_at..length_at + 4).and_then(|bytes| bytes.first_chunk::<4>());
+        let length = length.ok_or_else(|| Error::damaged(object.name, "it ends within its first section"))?;
+        Ok((opener.header_bytes() + FRAME_BYTES) as u64 + u64::from(u32::from_le_bytes(*length)))
+    }
+
+    fn begin(
+        object: Binding<'_>,
+        bytes: &'a [u8],
+        ring: &KeyRing,
+        kinds: &[BlobKind],
+    ) -> Result<(SectionReader<'a>, Decoder<'a>), Error> {
         let opener = Opener::new(object, bytes, ring)?;
         let mut decoder = Decoder::new(&bytes[opener.header_bytes()..]);
         let mut sections = Vec::new();
@@ -72,8 +105,7 @@ impl<'a> SectionReader<'a> {
             }
             sections.push(section);
         }
-        decoder.finish().map_err(Error::decode(object.name))?;
-        Ok(SectionReader { opener, sections })
+        Ok((SectionReader { opener, sections }, decoder))
     }
 
     /// Opens the section at `index`.

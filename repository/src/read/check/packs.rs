@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use crate::Error;
 use crate::domain::Domain;
 use crate::pack::PackSummary;
+use crate::parallel::each;
 use crate::read::packs::{PackIndex, Packs, slice};
 use crate::read::points::concerns_one_object;
-use crate::read::several::each;
 use crate::seal::BlobKind;
 use crate::tree::{Location, PackId};
 
@@ -62,7 +62,7 @@ pub(super) fn verify(
         true => options.workers.min(options.memory_budget_bytes / PACK_MEMORY_BYTES).max(1),
         false => LOOKERS,
     };
-    let looked = each(domain.store().threads(threads), &needed, |pack| look(options, survey, tables, &packs, pack))?;
+    let looked = each(domain.store().threads(threads), &needed, |pack| look(options, survey, tables, &packs, *pack))?;
     let bad = needed.into_iter().zip(looked).filter_map(|(pack, bad)| Some((pack, bad?)));
     let bad = BadPacks { packs: bad.collect() };
     for (pack, bad) in &bad.packs {

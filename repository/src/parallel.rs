@@ -1,4 +1,4 @@
-//! Several: one thing done with each of many, by several threads.
+//! Parallel: one thing done with each of many, by several threads. Each costs a request, and nearly all of that is waiting.
 //!
 //! In: items, and what to do with one. Out: the results in the order of the items, or the first failure, after which nothing more is begun. Never: more threads than
 //! were given, or any for a store of one connection.
@@ -8,14 +8,17 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::Error;
 
+/// Requests that are sent at the same time where nothing else says how many.
+pub(crate) const REQUESTS: usize = 8;
+
 /// Does `one` with every item; no threads: on the caller's.
-pub(super) fn each<I: Copy + Sync, T: Send>(
+pub(crate) fn each<I: Sync, T: Send>(
     threads: usize,
     items: &[I],
-    one: impl Fn(I) -> Result<T, Error> + Sync,
+    one: impl Fn(&I) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
     if threads == 0 {
-        return items.iter().map(|item| one(*item)).collect();
+        return items.iter().map(one).collect();
     }
     let next = AtomicUsize::new(0);
     let results: Mutex<Result<Vec<(usize, T)>, Error>> = Mutex::new(Ok(Vec::with_capacity(items.len())));
@@ -25,7 +28,7 @@ pub(super) fn each<I: Copy + Sync, T: Send>(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(index) else { return };
-                    let result = one(*item);
+                    let result = one(item);
                     let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
                     match (result, &mut *results) {
                         (_, Err(_)) => return,
@@ -61,7 +64,7 @@ mod tests {
             let begun = AtomicUsize::new(0);
             let result = each(threads, &items, |item| {
                 begun.fetch_add(1, Ordering::Relaxed);
-                if item == 3 { Err(Error::Cancelled) } else { Ok(()) }
+                if *item == 3 { Err(Error::Cancelled) } else { Ok(()) }
             });
             assert!(matches!(result, Err(Error::Cancelled)));
             assert!(begun.load(Ordering::Relaxed) < items.len(), "{threads}");

@@ -1,0 +1,140 @@
+//! Collect: one run of a collector over a domain, as docs/protocol.md has it; the steps keep their names, C1 to C8.
+//!
+//! In: a keeper, and how long things stay. Out: what went and why, or what would. Never: deletes what a valid restore point or a running session needs, opens metadata
+//! or content, waits for another collector, or goes on when something it saw cannot be: a run that ends early has deleted nothing that it was not sure of.
+//!
+//! The stages: [`look`] reads (C1 to C4), [`judge`] says which sessions run (C5), [`plan`] decides purely, [`apply`] deletes and marks (C2, C6 to C8).
+
+mod apply;
+mod judge;
+mod look;
+mod plan;
+mod report;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use model::{DomainId, SessionId};
+
+use crate::Error;
+use crate::domain::Domain;
+use crate::point::PackSet;
+use crate::quarantine::Quarantine;
+
+use super::Keeper;
+
+pub use plan::{Doom, DoomReason, Ended, GonePack};
+pub use report::{CollectReport, Collection, Deleted};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How a collector run decides. Every margin is here.
+#[derive(Clone, Debug)]
+pub struct CollectOptions {
+    /// A restore point that was retired stays for so long; it can be taken back until then.
+    pub grace: Duration,
+    /// A session without a sign of life for so long is ended. It decides about liveness only: whom it hits wrongly fails cleanly.
+    pub session_grace: Duration,
+    /// A checkpoint stays for so long, unless another restore point continues it.
+    pub checkpoint_age: Duration,
+    /// So much of the bytes in packs, in percent, may go of which no mark and no restore point that goes says that they may: a list that lies looks like that.
+    pub share_percent_max: u8,
+    /// Sessions that are known to be alive, whatever the store says of them.
+    pub alive: BTreeSet<SessionId>,
+    /// Set to stop.
+    pub cancel: Arc<AtomicBool>,
+}
+
+impl Default for CollectOptions {
+    fn default() -> CollectOptions {
+        CollectOptions {
+            grace: DAY,
+            session_grace: DAY,
+            checkpoint_age: 7 * DAY,
+            share_percent_max: 50,
+            alive: BTreeSet::new(),
+            cancel: Arc::default(),
+        }
+    }
+}
+
+impl CollectOptions {
+    fn check_cancel(&self) -> Result<(), Error> {
+        if self.cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Runs the collector once.
+pub fn collect(keeper: &Keeper, options: &CollectOptions) -> Result<CollectReport, Error> {
+    let domain = keeper.domain();
+    let clock = StoreClock::ask(domain)?;
+    let seen = look::list_points(domain)?; // C1
+    let references = look::read_references(domain, &seen)?;
+    let dooms = plan::plan_dooms(&seen, &references, clock.now_ms, options);
+    apply::doom(keeper, &dooms, options)?; // C2
+    let observed = observe(domain, seen, references, &dooms, options)?; // C3 to C5
+    let collection = plan::plan_collection(observed, dooms, clock.now_ms, options)?;
+    let deleted = apply::delete(keeper, &collection, options)?; // C6 and C7
+    let ended = apply::declare_dead(keeper, &collection, options)?; // C8
+    Ok(CollectReport { deleted, ended, ..CollectReport::planned(collection) })
+}
+
+/// What [`collect`] would do now; nothing is written. By the clock of this machine, because asking the store for the time takes a write.
+pub fn plan_collection(domain: &Domain, options: &CollectOptions) -> Result<CollectReport, Error> {
+    let now_ms = domain.now().as_millisecond();
+    let seen = look::list_points(domain)?;
+    let references = look::read_references(domain, &seen)?;
+    let dooms = plan::plan_dooms(&seen, &references, now_ms, options);
+    let observed = observe(domain, seen, references, &dooms, options)?;
+    Ok(CollectReport::planned(plan::plan_collection(observed, dooms, now_ms, options)?))
+}
+
+/// What the rest of a run knows of the store.
+struct Observed {
+    domain: DomainId,
+    seen: look::SeenPoints,
+    roots: look::Roots,
+    packs: look::SeenPacks,
+    sessions: look::SeenSessions,
+    judged: judge::Judged,
+    /// What roots need that have no announcement.
+    unannounced: PackSet,
+    quarantine: Quarantine,
+}
+
+fn observe(
+    domain: &Domain,
+    seen: look::SeenPoints,
+    references: look::References,
+    dooms: &[Doom],
+    options: &CollectOptions,
+) -> Result<Observed, Error> {
+    let doomed: BTreeSet<_> = dooms.iter().map(|doom| doom.point).collect();
+    let roots = references.roots(&doomed);
+    options.check_cancel()?;
+    let packs = look::list_packs(domain)?; // C3
+    let quarantine = Quarantine::list(domain)?;
+    let sessions = look::list_sessions(domain)?; // C4: the last list that safety rests on
+    let judged = judge::judge_sessions(domain, &seen, &sessions, options)?; // C5
+    let unannounced = look::unannounced_packs(domain, &seen, &roots, &sessions)?;
+    Ok(Observed { domain: domain.id(), seen, roots, packs, sessions, judged, unannounced, quarantine })
+}
+
+/// The time by the store, which is also the one that wrote the marks and packs whose age matters: a clock that jumps on this machine dooms nothing.
+struct StoreClock {
+    now_ms: i64,
+}
+
+impl StoreClock {
+    /// Puts a sign of life of a session that does not exist and looks when that was.
+    fn ask(domain: &Domain) -> Result<StoreClock, Error> {
+        let name = crate::layout::session_beat(domain.id(), domain.new_session()?, 0);
+        domain.store().put(&name, bytes::Bytes::new())?;
+        let put = domain.store().stat(&name)?;
+        domain.store().delete(&name)?;
+        let put = put.ok_or_else(|| Error::Invalid(format!("{name} was put, but the store does not show it")))?;
+        Ok(StoreClock { now_ms: put.modified_ms })
+    }
+}
