@@ -25,8 +25,10 @@ pub(crate) fn live(surroundings: &Surroundings, index: usize, mut actor: Box<dyn
     gate.begin(index);
     while !gate.world(index).standings[index].doomed {
         let mut process = Process::start(surroundings, index);
-        let ended = catch_unwind(AssertUnwindSafe(|| while begins_something(&mut process) {
-            actor.act(&mut process);
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            while begins_something(&mut process) {
+                actor.act(&mut process);
+            }
         }));
         match ended {
             Ok(()) => break,
@@ -75,6 +77,15 @@ impl Process {
     pub(crate) fn was_hindered(&self) -> bool {
         let world = self.surroundings.gate.world(self.actor);
         world.standings[self.actor].troubles > 0 || !world.harmed.is_empty()
+    }
+
+    /// It failed, as it may; only a broken rule of the program is never excused.
+    pub(crate) fn excused(&self, what: &'static str, error: &Error) {
+        self.surroundings.gate.world(self.actor).note(|| format!("{what}: {error}"));
+        self.count(what);
+        if error.class() == model::ErrorClass::Bug {
+            self.fail(format!("{what}: {error}"));
+        }
     }
 
     /// It failed, and may have failed only if something hindered it.

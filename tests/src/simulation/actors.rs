@@ -1,5 +1,6 @@
 //! Actors: who takes part in a simulation.
 
+pub(crate) mod collector;
 pub(crate) mod forgetter;
 pub(crate) mod reader;
 pub(crate) mod stranger;

@@ -98,8 +98,8 @@ impl Gate {
         drop(self.pass(world, next));
     }
 
-    /// All is over.
-    pub(crate) fn into_world(self) -> World {
-        self.world.into_inner().unwrap_or_else(PoisonError::into_inner)
+    /// The world, when all is over.
+    pub(crate) fn world_at_the_end(&self) -> MutexGuard<'_, World> {
+        self.lock()
     }
 }

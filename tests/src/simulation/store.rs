@@ -122,7 +122,9 @@ impl ActorStore {
         let all = 0..object.bytes.len() as u64;
         let range = match &options.range {
             None => all,
-            Some(range) => range.as_range(all.end).map_err(|error| Error::Generic { store: "simulated", source: Box::new(error) })?,
+            Some(range) => range
+                .as_range(all.end)
+                .map_err(|error| Error::Generic { store: "simulated", source: Box::new(error) })?,
         };
         let mut body = object.bytes.slice(range.start as usize..range.end as usize);
         if fate == Fate::BitFlipped {
@@ -144,8 +146,10 @@ impl ActorStore {
             Fate::Done | Fate::Twice | Fate::BitFlipped => {}
         }
         let beyond = (std::ops::Bound::Excluded(after.to_owned()), std::ops::Bound::Unbounded);
-        let mut below = world.objects.range::<String, _>(beyond).filter(|(name, _)| is_below(name, prefix) && *name != prefix);
-        let names: Vec<ObjectMeta> = below.by_ref().take(page_max).map(|(name, object)| meta(name, object)).collect::<Result<_>>()?;
+        let mut below =
+            world.objects.range::<String, _>(beyond).filter(|(name, _)| is_below(name, prefix) && *name != prefix);
+        let names: Vec<ObjectMeta> =
+            below.by_ref().take(page_max).map(|(name, object)| meta(name, object)).collect::<Result<_>>()?;
         let next = names.last().map(|last| last.location.to_string()).filter(|_| names.len() == page_max);
         Ok((names, next))
     }

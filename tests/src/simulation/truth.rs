@@ -9,7 +9,7 @@ use std::sync::Arc;
 use model::SessionId;
 use repository::domain::Domain;
 use repository::generated::Tree;
-use repository::layout::{Mark, ParsedName};
+use repository::layout::{self, Mark, ParsedName};
 use repository::marks::MarkVerifier;
 use repository::point::{Point, Reference};
 use repository::seal::{BlobKind, ObjectKind, SectionReader};
@@ -22,8 +22,6 @@ use repository::tree::PackId;
 pub(crate) struct Success {
     /// What it must restore to.
     pub(crate) tree: Arc<Tree>,
-    /// Which volume.
-    pub(crate) volume: usize,
 }
 
 /// What the store holds, understood.
@@ -87,7 +85,7 @@ impl Truth {
                 let announcement = self.announcement(name, sent)?;
                 self.open.insert(session, announcement);
             }
-            Ok(parsed @ ParsedName::Mark { volume, session, mark, .. }) if self.verifies(&parsed) => {
+            Ok(parsed @ ParsedName::Mark { volume, session, mark, .. }) if self.is_signed(&parsed) => {
                 self.mark(PointId { volume, session }, mark, name)?;
             }
             _ => return Ok(()),
@@ -118,14 +116,15 @@ impl Truth {
     }
 
     fn announcement(&self, name: &str, sent: &Bytes) -> Result<Announcement, String> {
-        let unreadable = |error: &dyn std::fmt::Display| format!("an announcement that was put cannot be read: {error}");
+        let unreadable =
+            |error: &dyn std::fmt::Display| format!("an announcement that was put cannot be read: {error}");
         let binding = self.domain.binding(ObjectKind::Session, name);
         let reader = SectionReader::new(binding, sent, self.domain.ring(), &[BlobKind::Session]);
         let plaintext = reader.and_then(|reader| reader.open(0)).map_err(|error| unreadable(&error))?;
         serde_json::from_slice(&plaintext).map_err(|error| unreadable(&error))
     }
 
-    fn verifies(&self, name: &ParsedName) -> bool {
+    pub(crate) fn is_signed(&self, name: &ParsedName) -> bool {
         MarkVerifier { repository: self.domain.repository(), upkeep: *self.domain.upkeep() }.verifies(name)
     }
 
@@ -165,7 +164,10 @@ impl Truth {
             if self.is_valid(*point)
                 && let Some(pack) = self.missing_pack(reference)
             {
-                return Err(format!("B: {} is valid and its pack {} {} is missing", point.session, pack.session, pack.seq));
+                return Err(format!(
+                    "B: {} is valid and its pack {} {} is missing",
+                    point.session, pack.session, pack.seq
+                ));
             }
         }
         for point in self.successes.keys() {
@@ -241,9 +243,16 @@ impl Truth {
         self.points.iter().filter(|(point, _)| self.is_valid(**point)).map(|(point, reference)| (*point, &**reference))
     }
 
-    /// What was reported as successful.
-    pub(crate) fn successes(&self) -> impl Iterator<Item = PointId> {
-        self.successes.keys().copied()
+    /// The names of all objects that valid points need.
+    pub(crate) fn needed_names(&self) -> BTreeSet<String> {
+        let domain = self.domain.id();
+        let mut names = BTreeSet::new();
+        for (point, reference) in self.valid() {
+            names.insert(layout::point(domain, point.volume, point.session));
+            names.insert(layout::session_open(domain, point.session));
+            names.extend(reference.packs.iter().map(|(pack, _)| layout::pack(domain, pack.session, pack.seq)));
+        }
+        names
     }
 
     /// True if such a mark was ever put.

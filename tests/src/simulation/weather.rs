@@ -128,9 +128,4 @@ impl Weather {
     pub(crate) fn strikes(dice: &mut Dice, chance: u64) -> bool {
         dice.below(CHANCES) < chance
     }
-
-    /// True if stored bytes may be damaged.
-    pub(crate) fn damages(&self) -> bool {
-        self.flipped_on_put > 0
-    }
 }

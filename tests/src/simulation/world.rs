@@ -43,7 +43,7 @@ struct Storm {
 /// How an actor stands.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Standing {
-    /// It will never ask again.
+    /// It will not ask: it has not begun, or will never again.
     pub(crate) done: bool,
     /// It is not picked before this step.
     pub(crate) paused_until: u64,
@@ -90,7 +90,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// With so many actors, of whom the last has the first turn, in good weather.
+    /// With so many actors, in good weather; the last one is alone until the others begin.
     pub(crate) fn new(dice: Dice, actors: usize, traced: bool) -> World {
         World {
             dice,
@@ -102,7 +102,7 @@ impl World {
             harmed: BTreeSet::new(),
             late: Vec::new(),
             storms: Vec::new(),
-            standings: vec![Standing::default(); actors],
+            standings: vec![Standing { done: true, ..Standing::default() }; actors],
             turn: actors - 1,
             patience: 1,
             truth: None,

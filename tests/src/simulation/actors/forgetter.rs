@@ -1,12 +1,13 @@
-//! Forgetter: retires points that somebody does not want any more.
+//! Forgetter: retires points that somebody does not want any more, and now and then wants one back.
 
-use repository::layout::Mark;
 use repository::read;
+use repository::upkeep::{Keeper, retire, undelete};
 
 use super::super::actor::Actor;
 use super::super::process::Process;
+use super::super::truth::Success;
 
-/// Retires.
+/// Retires, and undeletes.
 pub(crate) struct Forgetter;
 
 impl Actor for Forgetter {
@@ -15,16 +16,40 @@ impl Actor for Forgetter {
             Ok(keeper) => keeper,
             Err(error) => return process.failed("the domain could not be opened by upkeep", &error),
         };
-        let list = match read::points(keeper.domain(), None) {
+        let list = match read::points_with_hidden(keeper.domain(), None) {
             Ok(list) => list,
             Err(error) => return process.failed("list of points failed", &error),
         };
+        if process.dice.one_in(3) {
+            let hidden: Vec<_> = list.points.iter().filter(|point| point.hidden && !point.checkpoint).collect();
+            let Some(index) = process.dice.index(hidden.len()) else { return process.count("nothing to undelete") };
+            return self.undelete(process, &keeper, hidden[index].id);
+        }
         let count = process.dice.below(3) as usize;
-        for point in list.points.iter().take(count) {
-            match keeper.mark(point.id, Mark::Retired) {
-                Ok(()) => process.count("point retired"),
-                Err(error) => return process.failed("retiring failed", &error),
+        let shown = list.points.iter().filter(|point| !point.hidden);
+        let points: Vec<_> = shown.map(|point| point.id).take(count).collect();
+        match retire(&keeper, &points) {
+            Ok(()) => process.surroundings.gate.world(process.actor).tally.add("point retired", points.len() as u64),
+            Err(error) => process.failed("retiring failed", &error),
+        }
+    }
+}
+
+impl Forgetter {
+    fn undelete(&self, process: &Process, keeper: &Keeper, hidden: repository::session::PointId) {
+        let expected: Vec<Success> = process.surroundings.gate.world(process.actor).truth().expected(hidden);
+        // What is known of it without its writer's word may be one of several states: then its copy is too.
+        process.surroundings.gate.world(process.actor).standings[process.actor].backing_up = expected.first().cloned();
+        match undelete(keeper, hidden, "forgetter") {
+            Ok(undeleted) => {
+                process.count("point undeleted");
+                if let [only] = expected.as_slice() {
+                    let mut world = process.surroundings.gate.world(process.actor);
+                    let held = world.truth().succeed(undeleted.point, only);
+                    world.claim(held);
+                }
             }
+            Err(error) => process.excused("undelete failed", &error),
         }
     }
 }

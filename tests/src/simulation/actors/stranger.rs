@@ -12,7 +12,11 @@ pub(crate) struct Stranger;
 
 impl Stranger {
     /// The name of a mark on some point, with a signature that is made up or was made for another mark.
-    fn mark(&self, process: &mut Process, domain: &repository::domain::Domain) -> Result<Option<String>, repository::Error> {
+    fn mark(
+        &self,
+        process: &mut Process,
+        domain: &repository::domain::Domain,
+    ) -> Result<Option<String>, repository::Error> {
         let points = read::points_with_hidden(domain, None)?.points;
         let Some(point) = process.dice.index(points.len()).map(|index| points[index].id) else { return Ok(None) };
         let marks = domain.store().list(&layout::marks(domain.id()))?;

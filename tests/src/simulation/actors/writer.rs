@@ -27,7 +27,12 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Of this volume.
-    pub(crate) fn new(volume: Volume, journal: Option<Arc<Folder>>, pack_bytes: usize, checkpoint_bytes: u64) -> Writer {
+    pub(crate) fn new(
+        volume: Volume,
+        journal: Option<Arc<Folder>>,
+        pack_bytes: usize,
+        checkpoint_bytes: u64,
+    ) -> Writer {
         Writer { volume, journal, pack_bytes, checkpoint_bytes }
     }
 
@@ -45,7 +50,8 @@ impl Writer {
     fn succeeded(&self, process: &Process, report: &BackupReport, attempt: &Success) {
         process.count("backup");
         if report.outcome != Outcome::Complete {
-            process.fail(format!("a backup of a tree in which nothing is unreadable left out {:?}", report.not_captured));
+            process
+                .fail(format!("a backup of a tree in which nothing is unreadable left out {:?}", report.not_captured));
         }
         let mut world = process.surroundings.gate.world(process.actor);
         let held = world.truth().succeed(report.point, attempt);
@@ -67,7 +73,7 @@ impl Writer {
 impl Actor for Writer {
     fn act(&mut self, process: &mut Process) {
         let tree = self.volume.change();
-        let attempt = Success { tree: Arc::new(tree.clone()), volume: self.volume.number };
+        let attempt = Success { tree: Arc::new(tree.clone()) };
         process.surroundings.gate.world(process.actor).standings[process.actor].backing_up = Some(attempt.clone());
         let domain = match process.domain() {
             Ok(domain) => domain,
