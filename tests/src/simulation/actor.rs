@@ -53,10 +53,12 @@ fn begins_something(process: &mut Process) -> bool {
         world.standings[process.actor].paused_until = until;
     }
     let mut world = gate.step(process.actor);
+    let deletes = world.deletes;
     let standing = &mut world.standings[process.actor];
     standing.troubles = 0;
     standing.session = None;
     standing.backing_up = None;
+    standing.deletes_seen = deletes;
     !world.is_closing()
 }
 
@@ -77,6 +79,12 @@ impl Process {
     pub(crate) fn was_hindered(&self) -> bool {
         let world = self.surroundings.gate.world(self.actor);
         world.standings[self.actor].troubles > 0 || !world.harmed.is_empty()
+    }
+
+    /// True if anything was deleted since it began what it does.
+    pub(crate) fn saw_deletes(&self) -> bool {
+        let world = self.surroundings.gate.world(self.actor);
+        world.deletes > world.standings[self.actor].deletes_seen
     }
 
     /// It failed, as it may; only a broken rule of the program is never excused.

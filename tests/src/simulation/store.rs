@@ -79,6 +79,9 @@ impl ActorStore {
     /// A put or a delete: `apply` makes it take effect.
     fn change(&self, operation: Operation, name: &str, bytes: Option<&Bytes>) -> Result<()> {
         let (mut world, fate) = self.ask(operation, name);
+        if let Some(bytes) = bytes {
+            sent(&mut world, name, bytes);
+        }
         let apply = |world: &mut World| match bytes {
             Some(bytes) => world.put(name, bytes, bytes.clone()),
             None => {
@@ -100,7 +103,7 @@ impl ActorStore {
             Fate::DeathBefore | Fate::DeathAfter | Fate::DeathAndLate => self.gate.die(world, self.actor),
             Fate::Failed | Fate::AnswerLost | Fate::Late | Fate::BrokenOff => Err(unavailable()),
             Fate::Done | Fate::Twice | Fate::BitFlipped => {
-                if bytes.is_some() {
+                if operation == Operation::Put {
                     announced(&mut world, name);
                 }
                 Ok(())
@@ -171,13 +174,20 @@ fn result(meta: ObjectMeta, range: Range<u64>, body: Bytes, broken_off: bool) ->
     Ok(GetResult { payload, meta, range, attributes: Default::default(), extensions: Default::default() })
 }
 
-/// Notes which session an actor announced, and what for.
+/// Notes what an actor is about to put.
+fn sent(world: &mut World, name: &str, bytes: &Bytes) {
+    let attempt = world.standings[world.turn].backing_up.clone();
+    if let Some(truth) = &mut world.truth {
+        let held = truth.send(name, bytes, attempt.as_ref());
+        world.claim(held);
+    }
+}
+
+/// Notes which session an actor announced.
 fn announced(world: &mut World, name: &str) {
-    let Ok(ParsedName::SessionOpen { session, .. }) = ParsedName::parse(name) else { return };
-    let standing = &mut world.standings[world.turn];
-    standing.session = Some(session);
-    if let Some(attempt) = standing.backing_up.clone() {
-        world.truth().attempt(session, &attempt);
+    if let Ok(ParsedName::SessionOpen { session, .. }) = ParsedName::parse(name) {
+        let turn = world.turn;
+        world.standings[turn].session = Some(session);
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Truth {
     open: BTreeMap<SessionId, Announcement>,
     /// Marks that upkeep signed, by name.
     marks: BTreeMap<PointId, BTreeMap<String, Mark>>,
-    /// Every name that was ever put, with its bytes.
+    /// Every name that anybody ever wanted to put, with its bytes.
     ever: BTreeMap<String, Bytes>,
     /// Marks that were ever put.
     ever_marked: BTreeSet<(PointId, Mark)>,
@@ -42,8 +42,8 @@ pub(crate) struct Truth {
     relied_on: BTreeMap<(SessionId, PointId), Arc<Reference>>,
     /// What was reported as successful.
     successes: BTreeMap<PointId, Success>,
-    /// What the runs that announced themselves were about to back up: a point that nobody reported may be valid all the same.
-    attempts: BTreeMap<SessionId, Vec<Success>>,
+    /// What the sessions backed up that came to their point: one that nobody reported may be valid all the same.
+    attempts: BTreeMap<SessionId, Success>,
 }
 
 impl Truth {
@@ -64,12 +64,20 @@ impl Truth {
         }
     }
 
+    /// Somebody is about to put an object, whatever becomes of it. `attempt`: what he backs up.
+    pub(crate) fn send(&mut self, name: &str, bytes: &Bytes, attempt: Option<&Success>) -> Result<(), String> {
+        let first = self.ever.entry(name.to_owned()).or_insert_with(|| bytes.clone());
+        if first != bytes {
+            return Err(format!("immutable: {name} is put with other bytes than the first time"));
+        }
+        if let (Some(attempt), Ok(ParsedName::Point { session, .. })) = (attempt, ParsedName::parse(name)) {
+            self.attempts.entry(session).or_insert_with(|| attempt.clone());
+        }
+        Ok(())
+    }
+
     /// An object was put; `sent` are its bytes before anything happened to them.
     pub(crate) fn put(&mut self, name: &str, sent: &Bytes) -> Result<(), String> {
-        let first = self.ever.entry(name.to_owned()).or_insert_with(|| sent.clone());
-        if first != sent {
-            return Err(format!("immutable: {name} was put with other bytes than the first time"));
-        }
         match ParsedName::parse(name) {
             Ok(ParsedName::Pack { session, sequence, .. }) => {
                 self.packs.insert(PackId { session, seq: sequence });
@@ -211,23 +219,15 @@ impl Truth {
         self.check_pins()
     }
 
-    /// A backup announced itself.
-    pub(crate) fn attempt(&mut self, session: SessionId, what: &Success) {
-        self.attempts.entry(session).or_default().push(what.clone());
-    }
-
     /// A backup was reported as successful.
     pub(crate) fn succeed(&mut self, point: PointId, what: &Success) -> Result<(), String> {
         self.successes.insert(point, what.clone());
         self.check()
     }
 
-    /// What a point must restore to: one of these.
-    pub(crate) fn expected(&self, point: PointId) -> Vec<Success> {
-        match self.successes.get(&point) {
-            Some(success) => vec![success.clone()],
-            None => self.attempts.get(&point.session).cloned().unwrap_or_default(),
-        }
+    /// What a point must restore to.
+    pub(crate) fn expected(&self, point: PointId) -> Option<Success> {
+        self.successes.get(&point).or_else(|| self.attempts.get(&point.session)).cloned()
     }
 
     /// True if a session has announced itself and nobody has declared it dead.

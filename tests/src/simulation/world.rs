@@ -59,6 +59,8 @@ pub(crate) struct Standing {
     pub(crate) troubles: u64,
     /// The session that it announced last.
     pub(crate) session: Option<model::SessionId>,
+    /// How many deletes there had been when it began what it does.
+    pub(crate) deletes_seen: u64,
     /// What it is backing up, if it is.
     pub(crate) backing_up: Option<Success>,
     /// How often it has died.
@@ -83,6 +85,8 @@ pub(crate) struct World {
     pub(crate) turn: usize,
     /// Once in so many steps the turn passes to another.
     pub(crate) patience: u64,
+    /// Deletes that took effect.
+    pub(crate) deletes: u64,
     pub(crate) truth: Option<Truth>,
     pub(crate) failure: Option<String>,
     pub(crate) tally: Tally,
@@ -105,6 +109,7 @@ impl World {
             standings: vec![Standing { done: true, ..Standing::default() }; actors],
             turn: actors - 1,
             patience: 1,
+            deletes: 0,
             truth: None,
             failure: None,
             tally: Tally::default(),
@@ -243,6 +248,7 @@ impl World {
     pub(crate) fn delete(&mut self, name: &str) -> bool {
         let there = self.objects.remove(name).is_some();
         self.harmed.remove(name);
+        self.deletes += 1;
         if let Some(truth) = &mut self.truth {
             let held = truth.delete(name);
             self.claim(held);

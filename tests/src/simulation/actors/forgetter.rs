@@ -5,7 +5,6 @@ use repository::upkeep::{Keeper, retire, undelete};
 
 use super::super::actor::Actor;
 use super::super::process::Process;
-use super::super::truth::Success;
 
 /// Retires, and undeletes.
 pub(crate) struct Forgetter;
@@ -37,15 +36,14 @@ impl Actor for Forgetter {
 
 impl Forgetter {
     fn undelete(&self, process: &Process, keeper: &Keeper, hidden: repository::session::PointId) {
-        let expected: Vec<Success> = process.surroundings.gate.world(process.actor).truth().expected(hidden);
-        // What is known of it without its writer's word may be one of several states: then its copy is too.
-        process.surroundings.gate.world(process.actor).standings[process.actor].backing_up = expected.first().cloned();
+        let expected = process.surroundings.gate.world(process.actor).truth().expected(hidden);
+        process.surroundings.gate.world(process.actor).standings[process.actor].backing_up = expected.clone();
         match undelete(keeper, hidden, "forgetter") {
             Ok(undeleted) => {
                 process.count("point undeleted");
-                if let [only] = expected.as_slice() {
+                if let Some(expected) = expected {
                     let mut world = process.surroundings.gate.world(process.actor);
-                    let held = world.truth().succeed(undeleted.point, only);
+                    let held = world.truth().succeed(undeleted.point, &expected);
                     world.claim(held);
                 }
             }

@@ -35,11 +35,9 @@ pub(crate) fn restored(domain: &Domain, point: PointId) -> Result<Tree, Error> {
 /// What is wrong with a tree that a point was restored to.
 pub(crate) fn wrong(process: &Process, point: PointId, tree: &Tree) -> Option<String> {
     let expected = process.surroundings.gate.world(process.actor).truth().expected(point);
-    let mut differences: Vec<String> = Vec::new();
-    for expected in &expected {
-        differences.push(difference(&expected.tree, tree)?);
-    }
-    Some(format!("{} was restored to another tree than was backed up: {differences:?}", point.session))
+    let Some(expected) = expected else { return Some(format!("{} is valid, and nobody put it", point.session)) };
+    let difference = difference(&expected.tree, tree)?;
+    Some(format!("{} was restored to another tree than was backed up: {difference}", point.session))
 }
 
 impl Reader {

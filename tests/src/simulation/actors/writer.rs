@@ -64,7 +64,8 @@ impl Writer {
         let mut world = process.surroundings.gate.world(process.actor);
         let own = PointId { volume, session: *session };
         let truth = world.truth();
-        if !truth.was_marked(own, Mark::Abort) && !truth.was_marked(own, Mark::Dead) {
+        // Doomed: it had committed, and was forgotten before it could look.
+        if ![Mark::Abort, Mark::Dead, Mark::Doomed].iter().any(|mark| truth.was_marked(own, *mark)) {
             world.fail(format!("a backup says that it was ended, and nobody did: {error}"));
         }
     }
