@@ -142,13 +142,24 @@ impl Session {
 
     /// W4 and W5: puts the restore point, then looks whether the session counts. Returns how many bytes the session's own objects have.
     pub fn commit(self, point: &Point) -> Result<(PointId, u64), Error> {
+        let sealed = self.seal(point)?;
+        self.commit_sealed(sealed)
+    }
+
+    /// The object of its restore point. No two that differ may be put.
+    pub fn seal(&self, point: &Point) -> Result<Bytes, Error> {
         let domain = &self.domain;
         let name = layout::point(domain.id(), self.volume(), self.id);
         let keys = domain.writer_keys()?;
-        let bytes =
-            point.seal(domain.binding(ObjectKind::Point, &name), &keys.structure, &keys.metadata, domain.random()?)?;
-        let stored_bytes = self.announced_bytes + bytes.len() as u64;
-        domain.store().put(&name, Bytes::from(bytes))?;
+        let binding = domain.binding(ObjectKind::Point, &name);
+        Ok(point.seal(binding, &keys.structure, &keys.metadata, domain.random()?)?.into())
+    }
+
+    /// [`Session::commit`] of a point that [`Session::seal`] gave, in this process or in one that was killed.
+    pub fn commit_sealed(self, sealed: Bytes) -> Result<(PointId, u64), Error> {
+        let stored_bytes = self.announced_bytes + sealed.len() as u64;
+        let name = layout::point(self.domain.id(), self.volume(), self.id);
+        self.domain.store().put(&name, sealed)?;
         self.look()?;
         Ok((PointId { volume: self.volume(), session: self.id }, stored_bytes))
     }

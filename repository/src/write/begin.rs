@@ -42,6 +42,22 @@ fn open_journal(domain: &Domain, volume: VolumeId, options: &BackupOptions) -> (
     }
 }
 
+/// A run that was killed when it committed is not gone on with: its restore point may have been sent and may still land, so it is the one that is put again.
+fn finish_commit(domain: &Domain, left: Option<Resumable>) -> Result<Option<Resumable>, Error> {
+    let Some(Resumable { session, announcement, committing: Some(sealed), .. }) = left else { return Ok(left) };
+    // Without its bytes it is left to land or to be declared dead.
+    let resumed = if sealed.is_empty() { None } else { Session::resume(domain, session, &announcement)? };
+    match resumed.map(|session| session.commit_sealed(sealed.into())).transpose() {
+        Ok(committed) => {
+            let committed = committed.is_some();
+            tracing::info!(%session, committed, "the run that was interrupted had come to its end");
+            Ok(None)
+        }
+        Err(Error::Aborted { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// How a run begins.
 pub(super) struct Begun {
     /// `None`: nothing is announced, so nothing will be committed.
@@ -56,6 +72,7 @@ pub(super) fn begin(domain: &Domain, options: &BackupOptions, from: ContinueFrom
     let window_bytes = Shares::of(options.memory_budget_bytes)?.window_bytes;
     let volume = domain.volume_id(&options.volume);
     let (journal, left) = open_journal(domain, volume, options);
+    let left = finish_commit(domain, left)?;
     let Continued { session, resumed, parent } =
         continue_from(domain, (volume, &options.writer()), left, from, window_bytes)?;
     if let Some(journal) = &journal {

@@ -365,7 +365,11 @@ impl<'a> Recorder<'a> {
             runs: Runs { packs, trees: vec![self.runs.tree.clone()] },
         };
         let session = self.parts.session.take().ok_or_else(|| Error::Bug("a session was committed twice".into()))?;
-        let (id, own_bytes) = session.commit(&point)?;
+        let sealed = session.seal(&point)?;
+        if let Some(Err(source)) = self.parts.packer.journal().map(|journal| journal.committing(&sealed)) {
+            return Err(Error::Invalid(format!("the journal cannot be written: {source}")));
+        }
+        let (id, own_bytes) = session.commit_sealed(sealed)?;
         self.own_bytes += own_bytes;
         Ok(id)
     }
