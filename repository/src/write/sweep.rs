@@ -19,6 +19,7 @@ use crate::tree::{Class, Entry, Head, Inode, Merged, MissedWhat, Row, Run, Value
 use super::Progress;
 use super::ahead::Ahead;
 use super::content;
+use super::evacuate::Evacuation;
 use super::frontier::{At, Frontier, NewNames, Newcomers, Task};
 use super::inode::{add_attributes, entry_of, has_own_row, inode_of, is_same_file, is_settled, is_unchanged};
 use super::parent::{Lookup, Parent};
@@ -28,6 +29,7 @@ use super::recorder::Recorder;
 use super::tally::Tally;
 
 mod file;
+mod moved;
 mod vanished;
 
 pub(super) use vanished::Vanished;
@@ -45,6 +47,8 @@ struct Old {
     entry: Entry,
     /// Its inode, from wherever it is.
     inode: Option<Inode>,
+    /// True if its row stands under another name, which is gone.
+    moved: bool,
 }
 
 /// What a sweep is built from.
@@ -52,6 +56,7 @@ pub(super) struct Parts<'s, 'a, 'p, 'r> {
     pub(super) source: &'s dyn Source,
     pub(super) pipeline: &'a Pipeline<'p>,
     pub(super) parent: Option<&'a Parent>,
+    pub(super) evacuation: &'a Evacuation,
     pub(super) recorder: &'a mut Recorder<'r>,
     pub(super) started: Time,
     pub(super) cancel: &'a AtomicBool,
@@ -142,7 +147,10 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         };
         let known = old.is_some();
         self.count(&stat);
-        if !old.is_some_and(|old| is_unchanged(&old, &stat)) {
+        let unchanged =
+            old.as_ref().is_some_and(|old| self.is_unchanged(old, &stat) && self.stays(ROOT_NODE, Some(old)));
+        if !unchanged {
+            self.hide(old.as_ref());
             let mut inode = inode_of(&stat, is_settled(&stat, self.parts.started));
             let mut piece = Vec::new();
             if !add_attributes(&mut inode, attributes, &mut piece, PIECE_BYTES_MAX) {
@@ -211,11 +219,32 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
             (None, Some(lookup)) => lookup.inode(entry.child)?,
             (inode, _) => inode.clone(),
         };
-        if !is_same_file(entry.file_type, inode.as_ref(), &stat) || self.is_taken(&entry, &stat) {
+        if !self.is_same_file(&entry, inode.as_ref(), &stat) || self.is_taken(&entry, &stat) {
             self.vanish(node, name, entry)?;
             return self.new_name(at, directory, &stat);
         }
-        self.existing(at, directory, &stat, Old { entry, inode })
+        self.existing(at, directory, &stat, Old { entry, inode, moved: false })
+    }
+
+    /// Stamps and handles say something of the volume that they were taken of. Of another, names alone decide, and everything is read.
+    fn trusts(&self) -> bool {
+        self.parts.parent.is_none_or(|parent| !parent.is_foreign())
+    }
+
+    fn is_unchanged(&self, old: &Inode, stat: &Stat) -> bool {
+        self.trusts() && is_unchanged(old, stat)
+    }
+
+    fn is_same_file(&self, entry: &Entry, old: Option<&Inode>, stat: &Stat) -> bool {
+        match self.trusts() {
+            true => is_same_file(entry.file_type, old, stat),
+            false => entry.file_type == stat.file_type,
+        }
+    }
+
+    /// A row that stands for this inode is replaced.
+    fn hide(&self, old: Option<&Inode>) {
+        old.into_iter().for_each(|old| self.parts.pipeline.rows.hide(old));
     }
 
     /// True if the node of an entry is another file in this run already, or the file has another node: only possible where names decide.
@@ -232,23 +261,28 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         if old.entry.inode.is_none() {
             self.kept.insert(child, Some(stat.inode));
         }
-        let unchanged = old.inode.as_ref().is_some_and(|inode| is_unchanged(inode, stat))
+        let unchanged = old.inode.as_ref().is_some_and(|inode| self.is_unchanged(inode, stat))
             && old.entry.inode.is_some() != has_own_row(stat);
+        let stays = self.stays(child, old.inode.as_ref());
+        let replaced = old.inode.as_ref().filter(|_| !old.moved);
         match stat.file_type {
             FileType::Directory => {
                 self.frontier.add(at, child, true);
-                if unchanged { Ok(()) } else { self.other(at, directory, stat, child) }
+                if unchanged && stays { Ok(()) } else { self.other(at, directory, stat, child, replaced) }
             }
             FileType::Regular if has_own_row(stat) => self.linked_file(at, directory, stat, child, Some(old)),
-            FileType::Regular if unchanged => Ok(()),
+            FileType::Regular if unchanged && stays => Ok(()),
+            FileType::Regular if unchanged && content::has_blocks(old.inode.as_ref()) => {
+                self.moved_file(at, directory, stat, (child, old)).map(drop)
+            }
             FileType::Regular => self.soon(at, directory, stat, (child, Some(old))),
-            _ if unchanged => {
+            _ if unchanged && stays => {
                 if has_own_row(stat) {
                     self.linked.insert(stat.inode, child);
                 }
                 Ok(())
             }
-            _ => self.other(at, directory, stat, child),
+            _ => self.other(at, directory, stat, child, replaced),
         }
     }
 
@@ -279,14 +313,18 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
                 at,
                 directory,
                 stat,
-                Old { entry: Entry { inode: entry.inode.map(|_| moved.clone()), ..entry }, inode: Some(moved) },
+                Old {
+                    entry: Entry { inode: entry.inode.map(|_| moved.clone()), ..entry },
+                    inode: Some(moved),
+                    moved: true,
+                },
             );
         }
         match stat.file_type {
             FileType::Directory => {
                 let child = self.new_node();
                 self.frontier.add(at, child, false);
-                self.other(at, directory, stat, child)
+                self.other(at, directory, stat, child, None)
             }
             FileType::Regular if has_own_row(stat) => {
                 let child = self.linked.get(&stat.inode).copied().unwrap_or(0);
@@ -305,7 +343,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
                     return self.add_name(at, stat, child);
                 }
                 let child = self.new_node();
-                self.other(at, directory, stat, child)
+                self.other(at, directory, stat, child, None)
             }
         }
     }
@@ -316,8 +354,15 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         self.add(Class::Tree, key::entry(at.0, at.2), Value::Entry(entry), Vec::new(), 0)
     }
 
-    /// Anything without content: attributes and stat.
-    fn other(&mut self, at: At<'_>, directory: &OpenDirectory<'s>, stat: &Stat, child: u64) -> Result<(), Error> {
+    /// Anything without content: attributes and stat. `replaced`: what the row under this name says.
+    fn other(
+        &mut self,
+        at: At<'_>,
+        directory: &OpenDirectory<'s>,
+        stat: &Stat,
+        child: u64,
+        replaced: Option<&Inode>,
+    ) -> Result<(), Error> {
         let (node, path, name) = at;
         let mut inode = inode_of(stat, is_settled(stat, self.parts.started));
         let mut piece = Vec::new();
@@ -325,6 +370,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
             if has_own_row(stat) {
                 self.linked.insert(stat.inode, child);
             }
+            self.hide(replaced);
             self.entry((node, name), stat, (child, inode), piece, 0)?;
         }
         Ok(())
