@@ -437,3 +437,6 @@ fn report_of(tally: &Tally, pipeline: &Pipeline<'_>, cost: &Cost) -> Report {
     };
     Report { outcome: tally.outcome(), missed: tally.missed, statistics }
 }
+
+#[cfg(test)]
+mod tests;

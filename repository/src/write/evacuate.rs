@@ -56,14 +56,15 @@ impl Evacuation {
         let damaged: BTreeSet<PackId> = quarantine.iter().filter(|pack| parent.packs().contains(*pack)).collect();
         let description = &parent.point().description;
         // A clone does not tidy up after the volume that it came from.
-        let may_tidy = !parent.is_foreign() && is_survey_due(description.space.as_ref());
+        let new_bytes = new_bytes(&description.statistics);
+        let may_tidy = !parent.is_foreign() && is_survey_due(description.space.as_ref(), new_bytes);
         if damaged.is_empty() && !may_tidy {
             return Ok(Evacuation::default());
         }
         let space = Space::survey(parent)?;
         let scan_bytes = parent.tree().of(Class::Content).iter().flatten().map(|table| table.bytes).sum();
         let moved = match may_tidy {
-            true => plan::packs_to_empty(&space, &damaged, new_bytes(&description.statistics), scan_bytes),
+            true => plan::packs_to_empty(&space, &damaged, new_bytes, scan_bytes),
             false => Vec::new(),
         };
         let mut must_merge = ClassSet::default();

@@ -200,16 +200,16 @@ pub(super) fn names_packs(class: Class) -> bool {
 }
 
 /// Dead space below this is not worth a look at footers, whatever its share.
-const SLACK_BYTES: u64 = 4 << 20;
+const SLACK_BYTES: u64 = 1 << 20;
 
-/// True if a run that continues a point with this hint should read its footers: there may be something to merge or to move.
-pub(super) fn is_survey_due(hint: Option<&SpaceHint>) -> bool {
+/// True if a run that continues a point with this hint should read its footers: there may be something to merge or to move. `new_bytes`: what it is about to add.
+pub(super) fn is_survey_due(hint: Option<&SpaceHint>, new_bytes: u64) -> bool {
     let Some(hint) = hint else { return true };
     let SpaceHint { packs_bytes, live_bytes, content_bytes, hidden_bytes, small_packs } = *hint;
     let hidden_stored = u128::from(hidden_bytes) * u128::from(live_bytes) / u128::from(content_bytes.max(1));
     let still_live = live_bytes.saturating_sub(u64::try_from(hidden_stored).unwrap_or(u64::MAX));
     hidden_bytes > (content_bytes / 16).saturating_add(SLACK_BYTES)
-        || packs_bytes > still_live.saturating_mul(2).saturating_add(SLACK_BYTES)
+        || packs_bytes.saturating_add(new_bytes) > still_live.saturating_mul(2).saturating_add(SLACK_BYTES)
         || small_packs > super::evacuate::SMALL_PACKS_MAX as u64
 }
 

@@ -88,6 +88,8 @@ pub(super) struct Sweep<'s, 'a, 'p, 'r> {
     kept: HashMap<u64, Option<u64>>,
     /// True if a directory of the parent could not be listed: then nobody knows which names are left.
     blind: bool,
+    /// Nodes whose row of their own has been replaced.
+    hidden: HashSet<u64>,
     /// Rows of what was missed in the directory being swept.
     missed_here: HashSet<Vec<u8>>,
     pub(super) tally: Tally,
@@ -105,6 +107,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
             linked: HashMap::new(),
             kept: HashMap::new(),
             blind: false,
+            hidden: HashSet::new(),
             missed_here: HashSet::new(),
             tally: Tally::default(),
             parts,
@@ -150,7 +153,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         let unchanged =
             old.as_ref().is_some_and(|old| self.is_unchanged(old, &stat) && self.stays(ROOT_NODE, Some(old)));
         if !unchanged {
-            self.hide(old.as_ref());
+            old.iter().for_each(|old| self.parts.pipeline.rows.hide(old));
             let mut inode = inode_of(&stat, is_settled(&stat, self.parts.started));
             let mut piece = Vec::new();
             if !add_attributes(&mut inode, attributes, &mut piece, PIECE_BYTES_MAX) {
@@ -242,9 +245,12 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         }
     }
 
-    /// A row that stands for this inode is replaced.
-    fn hide(&self, old: Option<&Inode>) {
-        old.into_iter().for_each(|old| self.parts.pipeline.rows.hide(old));
+    /// What a row says that is replaced now. One that several names share is replaced once.
+    fn hide(&mut self, old: &Old) {
+        if old.moved || (old.entry.inode.is_none() && !self.hidden.insert(old.entry.child)) {
+            return;
+        }
+        old.inode.iter().for_each(|inode| self.parts.pipeline.rows.hide(inode));
     }
 
     /// True if the node of an entry is another file in this run already, or the file has another node: only possible where names decide.
@@ -264,11 +270,10 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         let unchanged = old.inode.as_ref().is_some_and(|inode| self.is_unchanged(inode, stat))
             && old.entry.inode.is_some() != has_own_row(stat);
         let stays = self.stays(child, old.inode.as_ref());
-        let replaced = old.inode.as_ref().filter(|_| !old.moved);
         match stat.file_type {
             FileType::Directory => {
                 self.frontier.add(at, child, true);
-                if unchanged && stays { Ok(()) } else { self.other(at, directory, stat, child, replaced) }
+                if unchanged && stays { Ok(()) } else { self.other(at, directory, stat, child, Some(&old)) }
             }
             FileType::Regular if has_own_row(stat) => self.linked_file(at, directory, stat, child, Some(old)),
             FileType::Regular if unchanged && stays => Ok(()),
@@ -282,7 +287,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
                 }
                 Ok(())
             }
-            _ => self.other(at, directory, stat, child, replaced),
+            _ => self.other(at, directory, stat, child, Some(&old)),
         }
     }
 
@@ -354,14 +359,14 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         self.add(Class::Tree, key::entry(at.0, at.2), Value::Entry(entry), Vec::new(), 0)
     }
 
-    /// Anything without content: attributes and stat. `replaced`: what the row under this name says.
+    /// Anything without content: attributes and stat. `old`: what the parent has under this name.
     fn other(
         &mut self,
         at: At<'_>,
         directory: &OpenDirectory<'s>,
         stat: &Stat,
         child: u64,
-        replaced: Option<&Inode>,
+        old: Option<&Old>,
     ) -> Result<(), Error> {
         let (node, path, name) = at;
         let mut inode = inode_of(stat, is_settled(stat, self.parts.started));
@@ -370,7 +375,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
             if has_own_row(stat) {
                 self.linked.insert(stat.inode, child);
             }
-            self.hide(replaced);
+            old.into_iter().for_each(|old| self.hide(old));
             self.entry((node, name), stat, (child, inode), piece, 0)?;
         }
         Ok(())

@@ -35,14 +35,16 @@ pub(super) fn packs_to_empty(
     }
     let totals = space.totals(|pack| !damaged.contains(&pack));
     let limit = totals.live_bytes.saturating_mul(PACKS_PER_LIVE);
-    if totals.packs_bytes <= limit {
+    // This run is about to add as much as the one before.
+    let packs_bytes = totals.packs_bytes.saturating_add(new_bytes);
+    if packs_bytes <= limit {
         return emptied;
     }
     // What only hidden rows name is let go of by merges, and what is emptied already is won.
     let is_won = |pack: &PackId, held: &PackSpace| held.is_dead() || emptied.contains(pack);
     let won = space.packs.iter().filter(|(pack, held)| is_won(pack, held)).map(|(_, held)| surplus(held)).sum::<u64>();
     let goal = limit - totals.live_bytes / MARGIN_SHARE;
-    let mut to_win = totals.packs_bytes.saturating_sub(goal).saturating_sub(won);
+    let mut to_win = packs_bytes.saturating_sub(goal).saturating_sub(won);
     let mut to_move = MOVED_BYTES_MIN.max(new_bytes / MOVED_PER_NEW).max(scan_bytes);
     let mut emptiest: Vec<_> = candidates().filter(|(pack, _)| !emptied.contains(pack)).collect();
     emptiest.sort_by_key(|(pack, held)| (permille(held), **pack));

@@ -103,7 +103,6 @@ impl<'s> Sweep<'s, '_, '_, '_> {
     ) -> Result<bool, Error> {
         let (child, old) = node;
         let old_inode = old.as_ref().and_then(|old| old.inode.as_ref());
-        let is_moved = old.as_ref().is_some_and(|old| old.moved);
         let mut stat = stat.clone();
         for attempt in 1.. {
             let is_last = attempt >= ATTEMPTS_MAX;
@@ -132,7 +131,7 @@ impl<'s> Sweep<'s, '_, '_, '_> {
             if captured.hides_blocks {
                 content::forget(self.parts.pipeline, child);
             }
-            self.hide(old_inode.filter(|_| !is_moved));
+            old.iter().for_each(|old| self.hide(old));
             self.entry((at.0, at.2), &stat, (child, captured.inode), captured.piece, captured.sign_bytes)?;
             return Ok(true);
         }

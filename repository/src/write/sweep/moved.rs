@@ -35,7 +35,7 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         };
         if self.parts.evacuation.concerns(inode) {
             // Of a large file these are its attributes.
-            self.other(at, directory, stat, child, Some(inode))?;
+            self.other(at, directory, stat, child, Some(&old))?;
         }
         if !self.parts.evacuation.may_concern(child) {
             return Ok(true);
