@@ -94,22 +94,29 @@ struct Continued {
 struct Run<'a> {
     domain: &'a Domain,
     volume: VolumeId,
-    /// The volume whose newest point serves as basis if this one has none that can be continued.
+    /// The volume whose newest point serves as basis if this one has none.
     like: Option<VolumeId>,
     writer: &'a str,
     window_bytes: u64,
 }
 
 impl Run<'_> {
-    /// The points to try, the best first: those of the volume, then those of the one that it is like.
+    /// The points to try, the best first: those of the volume, or if it has none those of the one that it is like.
     fn candidates(&self) -> Result<Vec<PointId>, Error> {
-        let mut candidates = Vec::new();
-        for volume in std::iter::once(self.volume).chain(self.like.filter(|like| *like != self.volume)) {
+        let newest = |volume| -> Result<Vec<PointId>, Error> {
             let mut points = Session::candidates(self.domain, volume)?;
             points.sort_by_key(|point| std::cmp::Reverse(point.session));
-            candidates.extend(points.into_iter().take(CANDIDATES_MAX));
+            points.truncate(CANDIDATES_MAX);
+            Ok(points)
+        };
+        let own = newest(self.volume)?;
+        let Some(like) = self.like.filter(|like| *like != self.volume && own.is_empty()) else { return Ok(own) };
+        match newest(like)? {
+            points if points.is_empty() => Err(Error::Missing(format!(
+                "there is no restore point of the volume that this one is said to be like (volume id {like}); see `holdfast points` for the names that there are"
+            ))),
+            points => Ok(points),
         }
-        Ok(candidates)
     }
 
     /// The session of a killed run if it still counts, else a new one that pins the newest restore point that it may continue. A candidate that was ended meanwhile,

@@ -336,3 +336,13 @@ fn without_a_like_a_clone_is_a_volume_as_any_other() {
     let (report, _) = backup_like(&world, &clone, Some(super::world::VOLUME));
     assert_eq!(report.statistics.bytes_read, 0, "its own point goes first");
 }
+
+#[test]
+fn a_like_that_has_no_restore_point_is_refused_before_anything_is_read() {
+    let world = World::new(1, every_kind());
+    world.backup();
+    let options =
+        repository::write::BackupOptions { volume: "clone".into(), like: Some("typo".into()), ..world.options() };
+    let error = backup(&world.domain(), &world.source, &options).expect_err("nobody is called that");
+    assert_eq!(error.class(), model::ErrorClass::Missing, "{error}");
+}
