@@ -21,6 +21,8 @@ mod protocol;
 mod refusals;
 #[path = "engine/restore.rs"]
 mod restore;
+#[path = "engine/space.rs"]
+mod space;
 #[path = "engine/unreadable.rs"]
 mod unreadable;
 #[path = "engine/world.rs"]

@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// The name under which it is protected [default: its absolute path]
     #[arg(long, value_name = "NAME")]
     volume: Option<String>,
+    /// The name of a volume that this one is much like, as a clone is: the first backup is compared with its newest restore point, and stores what differs
+    #[arg(long, value_name = "NAME")]
+    like: Option<String>,
     /// Refuse a directory on which nothing is mounted: an unmounted volume looks like an empty one
     #[arg(long)]
     require_mount: bool,
@@ -74,6 +77,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
     let engine = BackupOptions {
         memory_budget_bytes: context.settings.memory_budget_bytes,
         level: options.compression,
+        like: options.like.clone(),
         journal_directory: context.journals()?,
         cancel: interrupt::listen(&context.runtime)?,
         progress: progress.clone(),
@@ -186,6 +190,9 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
         requests.get,
         requests.list,
     )?;
+    if statistics.bytes_moved > 0 {
+        writeln!(out, "  {} written again unchanged, so that packs can go", bytes_text(statistics.bytes_moved))?;
+    }
     if report.outcome == Outcome::Partial {
         writeln!(
             out,
