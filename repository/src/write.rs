@@ -37,7 +37,7 @@ use model::SessionId;
 
 use crate::Error;
 use crate::domain::Domain;
-use crate::point::{Outcome, Requests, Statistics, VolumeIdentity, VolumeKind};
+use crate::point::{Outcome, Requests, SpaceHint, Statistics, VolumeIdentity, VolumeKind};
 use crate::quarantine::Quarantine;
 use crate::session::PointId;
 use crate::source::{Source, SourceKind, Time};
@@ -155,6 +155,8 @@ pub struct BackupReport {
     pub not_captured: Vec<NotCaptured>,
     /// What it cost.
     pub statistics: Statistics,
+    /// How much of the restore point's packs is needed, as far as it is known; without what merges let go of since it was last counted.
+    pub space: Option<SpaceHint>,
 }
 
 /// What a backup would do.
@@ -275,8 +277,9 @@ fn attempt(
 ) -> Result<BackupReport, Error> {
     let clock = Clock::start(domain);
     let begun = begin(domain, options, from)?;
-    let Finished { tally, parent, statistics, point } = drive(domain, source, options, begun, &clock)?;
+    let Finished { tally, parent, statistics, point, space } = drive(domain, source, options, begun, &clock)?;
     Ok(BackupReport {
+        space,
         point: point.ok_or_else(|| Error::Bug("a backup ended without a restore point".into()))?,
         parent,
         outcome: tally.outcome(),
@@ -292,6 +295,7 @@ struct Finished {
     parent: Option<SessionId>,
     statistics: Statistics,
     point: Option<PointId>,
+    space: Option<SpaceHint>,
 }
 
 /// Starts the stages and sweeps the source.
@@ -429,6 +433,7 @@ fn run<'s>(
         parent: parent.filter(|parent| !parent.is_foreign()).map(|parent| parent.id().session),
         statistics,
         point,
+        space: recorder.space(),
     })
 }
 

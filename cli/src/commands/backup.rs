@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use repository::point::{Outcome, Statistics};
+use repository::point::{Outcome, SpaceHint, Statistics};
 use repository::source::Time;
 use repository::store::Location;
 use repository::write::{self, BackupOptions, BackupReport, NotCaptured, Preview, Progress};
@@ -57,6 +57,7 @@ struct Report<'a> {
     not_captured: Vec<NotCaptured>,
     not_captured_count: u64,
     statistics: Statistics,
+    space: Option<SpaceHint>,
 }
 
 /// Backs up.
@@ -109,6 +110,7 @@ impl<'a> Report<'a> {
             not_captured: report.not_captured,
             not_captured_count: report.missed,
             statistics: report.statistics,
+            space: report.space,
         }
     }
 
@@ -122,6 +124,7 @@ impl<'a> Report<'a> {
             not_captured: preview.not_captured,
             not_captured_count: preview.missed,
             statistics: preview.statistics,
+            space: None,
         }
     }
 }

@@ -77,6 +77,8 @@ pub(super) struct Recorder<'a> {
     balance: [Balance; Class::ALL.len()],
     /// Bytes that this run has hidden.
     hidden_bytes: u64,
+    /// What the last point says of its packs.
+    space: Option<SpaceHint>,
     /// Bytes of announcements and restore points.
     own_bytes: u64,
 }
@@ -101,6 +103,7 @@ impl<'a> Recorder<'a> {
             lost: Default::default(),
             balance: Default::default(),
             hidden_bytes: 0,
+            space: None,
             own_bytes: 0,
             parts,
         }
@@ -116,6 +119,11 @@ impl<'a> Recorder<'a> {
     /// True if no session was announced: nothing will be committed.
     pub(super) fn is_dry(&self) -> bool {
         self.parts.session.is_none()
+    }
+
+    /// How much of the packs of the last restore point is needed.
+    pub(super) fn space(&self) -> Option<SpaceHint> {
+        self.space
     }
 
     /// The node number to begin with.
@@ -336,6 +344,7 @@ impl<'a> Recorder<'a> {
         self.runs.tree.next_node = next_node;
         let needed = self.needed_packs()?;
         let space = self.space_hint(&needed, &report.statistics);
+        self.space = Some(space);
         self.table_packs.extend(self.parts.packer.table_packs().into_iter().map(|pack| (pack.pack, pack)));
         let mut listed: Vec<PackId> = self.runs.tree.tables().map(|(_, table)| table.pack).collect();
         listed.sort();

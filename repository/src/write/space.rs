@@ -200,7 +200,7 @@ pub(super) fn names_packs(class: Class) -> bool {
 }
 
 /// Dead space below this is not worth a look at footers, whatever its share.
-const SLACK_BYTES: u64 = 1 << 20;
+const SLACK_BYTES: u64 = 4 << 20;
 
 /// True if a run that continues a point with this hint should read its footers: there may be something to merge or to move. `new_bytes`: what it is about to add.
 pub(super) fn is_survey_due(hint: Option<&SpaceHint>, new_bytes: u64) -> bool {

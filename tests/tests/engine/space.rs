@@ -80,8 +80,8 @@ fn overwriting_again_and_again_keeps_packs_within_twice_what_lives() {
     let factor = written as f64 / changed as f64;
     println!("written per changed {factor:.3}, moved {moved}, most {most:.3} times what lives");
     assert!(moved > 0 && factor < 1.35, "{factor:.3} bytes written per byte changed, {moved} moved");
-    // Twice, and the slack of 1 MiB below which nobody looks.
-    assert!(most < 2.15, "{most:.3}");
+    // Twice, and the slack of 4 MiB below which nobody looks.
+    assert!(most < 2.35, "{most:.3}");
     world.assert_sound("after 70 rounds");
 }
 
@@ -314,6 +314,8 @@ fn a_near_identical_clone_costs_its_difference() {
     let (report, sent) = backup_like(&world, &clone, Some(super::world::VOLUME));
     let statistics = report.statistics;
     assert_eq!(report.parent, None, "it is the first of its volume");
+    let reference = read_point(&world.domain(), report.point).expect("the point").reference;
+    assert_eq!(reference.parent, None, "a parent is of the same volume");
     // Two files have two names each, and are read once.
     assert_eq!(statistics.bytes_read + 203_000, statistics.bytes_scanned, "nothing is trusted");
     assert_eq!(statistics.bytes_changed, 2 * PAGE, "{statistics:?}");
