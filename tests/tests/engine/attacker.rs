@@ -369,6 +369,15 @@ fn a_bogus_point_with_absurd_references_costs_no_memory_and_is_named() {
     let beyond = PointId { volume: real.volume, session: SessionId([0xde; 16]) };
     put_point(&domain, beyond, &over);
     assert_eq!(read_reference(&domain, beyond).expect_err("over the limit").class(), ErrorClass::Corrupt);
+    // Nor one of more sessions than there can be.
+    let mut over = read_point(&domain, real).expect("a point");
+    (0..1u32 << 18).for_each(|number| {
+        let mut session = [0xac; 16];
+        session[..4].copy_from_slice(&number.to_be_bytes());
+        over.reference.packs.add(PackId { session: SessionId(session), seq: 0 }, content);
+    });
+    put_point(&domain, beyond, &over);
+    assert_eq!(read_reference(&domain, beyond).expect_err("over the limit").class(), ErrorClass::Corrupt);
     world.delete(&layout::point(domain.id(), beyond.volume, beyond.session));
     world.delete(&layout::session_open(domain.id(), beyond.session));
     // The collector stops before it deletes, and says what is missing.
