@@ -14,7 +14,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Arguments, Command};
 use crate::commands::{
-    backup, cat, check, completion, diff, find, forget, gc, keys, ls, points, repair, repo, restore, scrub, undelete,
+    backup, cat, check, completion, diff, domain, find, forget, gc, keys, ls, points, repair, repo, restore, scrub,
+    undelete,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -82,6 +83,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Repo(command) => repo::run(context, &command),
         Command::Keys(command) => keys::run(context, &command),
+        Command::Domain(command) => domain::run(context, &command),
         Command::Backup(options) => backup::run(context, &options),
         Command::Points(options) => points::run(context, &options),
         Command::Ls(options) => ls::run(context, &options),

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, cat, check, completion, diff, find, forget, gc, keys, ls, points, repair, repo, restore, scrub, undelete,
+    backup, cat, check, completion, diff, domain, find, forget, gc, keys, ls, points, repair, repo, restore, scrub,
+    undelete,
 };
 use crate::quantity::parse_bytes;
 
@@ -82,6 +83,9 @@ pub(crate) enum Command {
     /// Who can open the repository
     #[command(subcommand)]
     Keys(keys::Command),
+    /// What has keys and deduplication of its own
+    #[command(subcommand)]
+    Domain(domain::Command),
     /// Back up a directory, a regular file or a block device
     Backup(backup::Options),
     /// List restore points, oldest first

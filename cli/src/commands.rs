@@ -7,6 +7,7 @@ pub(crate) mod cat;
 pub(crate) mod check;
 pub(crate) mod completion;
 pub(crate) mod diff;
+pub(crate) mod domain;
 pub(crate) mod entry;
 pub(crate) mod find;
 pub(crate) mod forget;
