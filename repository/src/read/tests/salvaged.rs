@@ -62,7 +62,8 @@ fn assert_honest(expected: &Tree, restored: &Tree, report: &RestoreReport, what:
         let (Some(one), Some(other)) = (one.content(), other.content()) else { continue };
         assert_eq!(one.size(), other.size(), "{what}: {shown}");
         let (mut good, mut found) = (vec![0; one.size() as usize], vec![0; one.size() as usize]);
-        (one.read(0, &mut good), other.read(0, &mut found));
+        one.read(0, &mut good);
+        other.read(0, &mut found);
         let mut bytes = 0;
         for range in told.into_iter().flat_map(|failed| &failed.ranges) {
             good[range.offset as usize..(range.offset + range.length) as usize].fill(0);
