@@ -26,6 +26,9 @@ const FIRST_FETCH_BYTES: u64 = 256 << 10;
 /// The largest fetch.
 const FETCH_BYTES_MAX: u64 = 8 << 20;
 
+/// Takes the name of an attribute that cannot be read and why, or gives the reason back.
+pub(super) type LostAttribute<'l> = dyn FnMut(&[u8], Error) -> Result<(), Error> + 'l;
+
 /// Reads extents.
 pub(super) struct ContentReader<'a> {
     view: &'a View,
@@ -116,11 +119,7 @@ impl<'a> ContentReader<'a> {
 
     /// What a target needs to know of an entry; values of attributes that lie in blobs are fetched. One that cannot be read is left out if `lost` takes its name and the
     /// reason.
-    pub(super) fn metadata(
-        &mut self,
-        found: &Found,
-        lost: &mut dyn FnMut(&[u8], Error) -> Result<(), Error>,
-    ) -> Result<Metadata, Error> {
+    pub(super) fn metadata(&mut self, found: &Found, lost: &mut LostAttribute<'_>) -> Result<Metadata, Error> {
         let inode = &found.inode;
         let mut extended = Vec::with_capacity(inode.attributes.len());
         for attribute in &inode.attributes {

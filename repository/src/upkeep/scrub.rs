@@ -236,7 +236,7 @@ impl Found {
         let looked = if said_at_first.is_none() { first } else { look(domain, due.pack, &known)? };
         let object = domain.pack_name(due.pack);
         match looked {
-            // A header that names a key that is not at hand, or a newer format: nothing that another copy would mend.
+            // A header that names a key that is not at hand: nothing that another copy would mend.
             Err(what) => self.unreadable.push(DamagedObject { object, what }),
             Ok(verdict) if !verdict.is_good() => drop(self.bad.insert(due.pack, verdict.what())),
             Ok(verdict) => {

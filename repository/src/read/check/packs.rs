@@ -183,12 +183,12 @@ impl Looker<'_> {
         };
         match looked {
             Ok(bad) => Ok(bad),
-            Err(error @ (Error::Damaged { .. } | Error::WrongKey { .. } | Error::Store(_)))
+            Err(error @ (Error::Damaged { .. } | Error::WrongKey { .. } | Error::Newer { .. } | Error::Store(_)))
                 if concerns_one_object(&error) =>
             {
                 Ok(BadPack::unusable(said_of_object(&error), true))
             }
-            // A key that was destroyed, or a newer format: nothing that an identical copy would change.
+            // A key that was destroyed: nothing that an identical copy would change.
             Err(error) if concerns_one_object(&error) => Ok(BadPack::unusable(error.to_string(), false)),
             Err(error) => Err(error),
         }

@@ -83,7 +83,8 @@ pub(crate) fn verify_pack(
 fn unusable_for(error: Error) -> Result<PackVerdict, Error> {
     match error {
         Error::Damaged { what, .. } => Ok(PackVerdict::unusable(what)),
-        Error::WrongKey { .. } => Ok(PackVerdict::unusable(error.to_string())),
+        // A later format says so by a feature, and this program would not have come here.
+        Error::WrongKey { .. } | Error::Newer { .. } => Ok(PackVerdict::unusable(error.to_string())),
         error => Err(error),
     }
 }

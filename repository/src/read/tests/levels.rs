@@ -69,7 +69,8 @@ fn names_that_do_not_count_are_reported_and_are_no_damage() {
         let report = checked_at(&world, level);
         let mut ignored: Vec<&str> = report.ignored.iter().map(|one| one.object.as_str()).collect();
         let mut expected: Vec<&str> = planted.iter().map(String::as_str).collect();
-        (ignored.sort_unstable(), expected.sort_unstable());
+        ignored.sort_unstable();
+        expected.sort_unstable();
         assert_eq!(ignored, expected);
         assert_eq!((report.outcome, report.ignored_count, report.unknown_objects), (CheckOutcome::Ok, 6, 2));
         assert_eq!((report.points, report.quarantined.len()), (1, 0));
@@ -187,7 +188,8 @@ fn exactly_the_files_of_a_damaged_blob_are_named_with_every_name_and_attribute_t
         world.flip(pack, at + 100);
         assert_eq!(report.affected.len(), 1);
         let mut paths = report.affected[0].paths.clone();
-        (paths.sort(), expected.sort());
+        paths.sort();
+        expected.sort();
         assert_eq!(paths, expected);
         assert_eq!(report.affected[0].paths_count, expected.len() as u64);
     }

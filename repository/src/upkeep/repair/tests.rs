@@ -246,33 +246,21 @@ fn the_points_that_are_worked_for_are_announced_before_anything_is_put() {
     assert!(announcement.pins.iter().any(|pin| points.contains(pin)), "{announcement:?}");
     // A point that is ended between the check and the announcement is not worked for.
     faults.clear();
+    let found = check(&world.domain(), &CheckOptions::default()).unwrap();
+    assert_eq!(found.damaged_packs.len(), 1);
     for point in &points {
         world.mark(*point, Mark::Doomed);
     }
-    let halves = BTreeMap::new();
+    let options = options(CheckLevel::Structure);
     let mut repairer = Repairer {
         domain: keeper.domain(),
         copy: keeper.domain().on(copy.clone()),
-        options: &options(CheckLevel::Objects),
+        options: &options,
         repaired: BTreeMap::new(),
         not_repaired: BTreeMap::new(),
     };
-    let found = CheckReport {
-        damaged_packs: vec![crate::read::DamagedPack {
-            pack: match ParsedName::parse(&pack) {
-                Ok(ParsedName::Pack { session, sequence, .. }) => crate::tree::PackId { session, seq: sequence },
-                other => panic!("{other:?}"),
-            },
-            summary: crate::pack::PackSummary::default(),
-            points: points.clone(),
-        }],
-        ..check(&world.domain(), &CheckOptions { level: CheckLevel::Objects, ..CheckOptions::default() }).unwrap()
-    };
-    let pins = repairer.pins(&found, &halves);
-    let session = Session::open(keeper.domain(), points[0].volume, pins, "test").unwrap();
-    assert_eq!(session.pins(), []);
-    repairer.repair_packs(&found, &BTreeSet::new()).unwrap();
-    assert!(!world.store().exists(&pack).unwrap());
+    repairer.round(&found).unwrap();
+    assert!(!world.store().exists(&pack).unwrap(), "{:?}", repairer.repaired);
 }
 
 #[test]
