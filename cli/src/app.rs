@@ -13,7 +13,9 @@ use repository::store::{self, Store};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Arguments, Command};
-use crate::commands::{backup, cat, check, completion, diff, find, keys, ls, points, repo, restore, upkeep};
+use crate::commands::{
+    backup, cat, check, completion, diff, find, forget, gc, keys, ls, points, repo, restore, scrub, undelete,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opening::Context;
@@ -88,8 +90,10 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Diff(options) => diff::run(context, &options),
         Command::Restore(options) => restore::run(context, &options),
         Command::Check(options) => check::run(context, &options),
-        Command::Forget(_) => upkeep::refuse("forget", "no restore point was removed"),
-        Command::Gc(_) => upkeep::refuse("gc", "nothing was deleted"),
+        Command::Scrub(options) => scrub::run(context, &options),
+        Command::Forget(options) => forget::run(context, &options),
+        Command::Undelete(options) => undelete::run(context, &options),
+        Command::Gc(options) => gc::run(context, &options),
         Command::Completion(options) => completion::run(&options),
     }
 }

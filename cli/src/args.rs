@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{backup, cat, check, completion, diff, find, keys, ls, points, repo, restore, upkeep};
+use crate::commands::{
+    backup, cat, check, completion, diff, find, forget, gc, keys, ls, points, repo, restore, scrub, undelete,
+};
 use crate::quantity::parse_bytes;
 
 /// Backs up directories, files and block devices: deduplicated, compressed and encrypted, to object storage.
@@ -96,10 +98,14 @@ pub(crate) enum Command {
     Restore(restore::Options),
     /// Verify the repository
     Check(check::Options),
-    /// Remove restore points (not in this version)
-    Forget(upkeep::Options),
-    /// Remove what no restore point needs (not in this version)
-    Gc(upkeep::Options),
+    /// Verify a share of the repository, each time the next
+    Scrub(scrub::Options),
+    /// Hide restore points, by name or by what shall stay; `gc` removes them after the grace period
+    Forget(forget::Options),
+    /// Show a restore point again that was forgotten
+    Undelete(undelete::Options),
+    /// Remove what no restore point needs
+    Gc(gc::Options),
     /// Print a completion script for a shell
     Completion(completion::Options),
 }

@@ -14,6 +14,7 @@ use repository::keys::{
 };
 use repository::layout::{NeededBy, REPOSITORY};
 use repository::store::{Location, OpenMode, RetryPolicy, Store};
+use repository::upkeep::Keeper;
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
@@ -115,10 +116,15 @@ impl Context {
         Ok(self.settings.cache_dir.as_deref().map(|cache| Pin::new(cache, address)))
     }
 
-    /// Where journals of backups into this repository are kept. By address: what was sent to one place is not at another, though it be a copy of the first.
-    pub(crate) fn journals(&self) -> Result<Option<PathBuf>, Failure> {
+    /// What this machine keeps about this repository. By address: what was sent to one place is not at another, though it be a copy of the first.
+    pub(crate) fn cache_folder(&self) -> Result<Option<PathBuf>, Failure> {
         let address = address(&self.location()?, &*self.environment);
-        Ok(self.settings.cache_dir.as_deref().map(|cache| pins::folder(cache, &address).join("journals")))
+        Ok(self.settings.cache_dir.as_deref().map(|cache| pins::folder(cache, &address)))
+    }
+
+    /// Where journals of backups into this repository are kept.
+    pub(crate) fn journals(&self) -> Result<Option<PathBuf>, Failure> {
+        Ok(self.cache_folder()?.map(|folder| folder.join("journals")))
     }
 
     fn unlock(&self) -> Result<Unlock, Failure> {
@@ -165,6 +171,16 @@ impl Context {
         let access = self.with_random(|random| repository.domain_or_new(&store, &self.settings.domain, random))?;
         let upkeep = repository.manifest.upkeep_public;
         Ok(Domain::new(store, access, upkeep, self.random.clone(), self.clock.clone()))
+    }
+
+    /// The domain, in the hands of upkeep: only who holds the repository key can mark and delete.
+    pub(crate) fn keeper(&self) -> Result<Keeper, Failure> {
+        let Opened { store, repository, .. } = self.open()?;
+        repository.features.check(NeededBy::Collect)?;
+        let access = repository.domain(&store, &self.settings.domain)?;
+        let upkeep = repository.manifest.upkeep_public;
+        let domain = Domain::new(store, access, upkeep, self.random.clone(), self.clock.clone());
+        Ok(Keeper::new(domain, Arc::new(repository.upkeep()?))?)
     }
 
     /// The domain, for looking at what a backup would do. If nobody has used it yet, it is made in memory.

@@ -13,7 +13,8 @@ use crate::tree::PackId;
 /// The packs of a domain that were found damaged: nothing new refers to them, and what does is written again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quarantine {
-    reports: BTreeMap<PackId, Vec<String>>,
+    /// With the names of the reports.
+    packs: BTreeMap<PackId, Vec<String>>,
     invalid: Vec<InvalidMark>,
 }
 
@@ -24,9 +25,7 @@ impl Quarantine {
         let mut quarantine = Quarantine::default();
         for listed in domain.store().list(&layout::damage(domain.id()))? {
             match reported(domain, &verifier, &listed.name) {
-                Ok(pack) => {
-                    quarantine.reports.entry(pack).or_default().push(listed.name);
-                }
+                Ok(pack) => quarantine.packs.entry(pack).or_default().push(listed.name),
                 Err(why) => quarantine.invalid.push(InvalidMark { name: listed.name.chars().take(400).collect(), why }),
             }
         }
@@ -35,22 +34,22 @@ impl Quarantine {
 
     /// True if the pack was found damaged.
     pub fn contains(&self, pack: PackId) -> bool {
-        self.reports.contains_key(&pack)
+        self.packs.contains_key(&pack)
     }
 
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = PackId> {
-        self.reports.keys().copied()
+        self.packs.keys().copied()
     }
 
-    /// The names of the reports, each with its pack.
-    pub fn reports(&self) -> impl Iterator<Item = (PackId, &str)> {
-        self.reports.iter().flat_map(|(pack, names)| names.iter().map(|name| (*pack, name.as_str())))
+    /// The objects that say that a pack is damaged. Removing these, and no others, is right after the pack was read later than they were listed, and was good.
+    pub fn reports(&self, pack: PackId) -> impl Iterator<Item = &str> {
+        self.packs.get(&pack).into_iter().flatten().map(String::as_str)
     }
 
     /// True if nothing is damaged.
     pub fn is_empty(&self) -> bool {
-        self.reports.is_empty()
+        self.packs.is_empty()
     }
 
     /// What was listed and does not count; to be reported.

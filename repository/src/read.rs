@@ -15,6 +15,7 @@ mod content;
 mod cursor;
 mod diff;
 mod find;
+mod listing;
 mod packs;
 mod path;
 mod points;
@@ -24,15 +25,22 @@ mod walk;
 
 pub use cat::{CatError, cat};
 pub use check::{
-    AFFECTED_PATHS_MAX, Affected, CheckOptions, CheckOutcome, CheckProgress, CheckReport, DamagedObject, check,
+    AFFECTED_PATHS_MAX, Affected, CheckLevel, CheckOptions, CheckOutcome, CheckProgress, CheckReport, DamagedObject,
+    IgnoredObject, Released, Unannounced, check,
 };
 pub use diff::{Changes, Difference, DifferenceSink, diff};
 pub use find::find;
+pub(crate) use listing::valid_points;
+pub(crate) use packs::{PackVerdict, verify_pack};
 pub use path::{display_path, split_path};
+pub(crate) use points::concerns_one_object;
 pub use points::{PointInfo, PointList, points, points_with_hidden, resolve};
-pub use restore::{Failed, RESTORE_MEMORY_BYTES_MIN, RestoreOptions, RestoreProgress, RestoreReport, restore};
+pub use restore::{
+    ByteRange, Failed, LOST_RANGES_MAX, RESTORE_MEMORY_BYTES_MIN, RestoreOptions, RestoreProgress, RestoreReport,
+    restore,
+};
 pub use view::{Blocks, Child, Entries, Found, MissedEntries, View, WINDOW_BYTES_DEFAULT};
 pub use walk::{Visited, Walk};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

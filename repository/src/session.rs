@@ -3,6 +3,8 @@
 //! In: a volume and the points that a writer or reader is about to rely on. Out: a session whose remaining pins keep their packs, and the verdict on its
 //! commit. Never: deletes, locks, or lets a clock decide about safety. The order of requests here was model-checked: change none of it alone.
 
+mod life;
+
 use bytes::Bytes;
 use model::{SessionId, VolumeId};
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,8 @@ use crate::marks::{MarkSet, MarkVerifier};
 use crate::point::{Point, Reference};
 use crate::seal::{BlobKind, ObjectKind, Sealer, SectionReader, SectionWriter};
 use crate::store::StoreError;
+
+use life::Life;
 
 /// No point object is larger: three sections at their maxima.
 const POINT_BYTES_MAX: u64 = 160 << 20;
@@ -54,6 +58,7 @@ pub struct Session {
     pins: Vec<PointId>,
     /// Length of the announcement that it put.
     announced_bytes: u64,
+    life: Life,
 }
 
 impl Session {
@@ -90,7 +95,9 @@ impl Session {
     }
 
     fn look_at_pins(domain: &Domain, id: SessionId, announcement: Announcement) -> Result<Session, Error> {
-        let mut session = Session { domain: domain.clone(), id, announcement, pins: Vec::new(), announced_bytes: 0 };
+        let life = Life::begin(domain.now());
+        let mut session =
+            Session { domain: domain.clone(), id, announcement, pins: Vec::new(), announced_bytes: 0, life };
         for pin in session.announcement.pins.clone() {
             if session.may_rely_on(pin)? {
                 session.pins.push(pin);
@@ -125,6 +132,11 @@ impl Session {
     /// The points that keep their packs for it.
     pub fn pins(&self) -> &[PointId] {
         &self.pins
+    }
+
+    /// Shows that it is alive, if nothing else has for long enough; cheap, so call it wherever work goes on. `put` is anything that grows with every pack put.
+    pub fn show_life(&self, put: u64) {
+        self.life.show(&self.domain, self.id, put);
     }
 
     /// W4 and W5: puts the restore point, then looks whether the session counts. Returns how many bytes the session's own objects have.
@@ -226,20 +238,25 @@ pub fn read_point(domain: &Domain, point: PointId) -> Result<Point, Error> {
     Point::open(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())
 }
 
-/// Reads a point's reference part, and not much more than that; `size` is the size of the object in bytes, as a list shows it.
-pub fn read_reference(domain: &Domain, point: PointId, size: u64) -> Result<Reference, Error> {
+/// Reads a point's reference part, and not much more than that.
+pub fn read_reference(domain: &Domain, point: PointId) -> Result<Reference, Error> {
     let name = layout::point(domain.id(), point.volume, point.session);
-    let binding = domain.binding(ObjectKind::Point, &name);
-    let front = |bytes: u64| domain.store().get_range(&name, 0..bytes.min(size)).map_err(|error| gone(&name, error));
-    let mut bytes = front(REFERENCE_BYTES_GUESS)?;
-    let needed = SectionReader::first_needs(binding, &bytes, domain.ring())?;
-    if needed > bytes.len() as u64 {
-        if needed > size {
-            return Err(Error::damaged(&name, "it ends within its reference part"));
-        }
-        bytes = front(needed)?;
+    let front = read_reference_front(domain, point)?;
+    Point::open_reference(domain.binding(ObjectKind::Point, &name), &front, domain.ring())
+}
+
+/// The bytes of a point up to the end of its reference part, still sealed.
+pub(crate) fn read_reference_front(domain: &Domain, point: PointId) -> Result<Bytes, Error> {
+    let name = layout::point(domain.id(), point.volume, point.session);
+    let front = |bytes: u64| domain.store().get_front(&name, bytes).map_err(|error| gone(&name, error));
+    let bytes = front(REFERENCE_BYTES_GUESS)?;
+    let needed = SectionReader::first_needs(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())?;
+    match needed {
+        _ if needed > POINT_BYTES_MAX => Err(Error::damaged(&name, "its reference part is longer than any can be")),
+        _ if needed > REFERENCE_BYTES_GUESS => front(needed),
+        // What follows belongs to others; a copy of it would be dead weight.
+        _ => Ok(bytes.slice(..bytes.len().min(needed as usize))),
     }
-    Point::open_reference(binding, &bytes, domain.ring())
 }
 
 fn fetch_point(domain: &Domain, name: &str) -> Result<Bytes, Error> {

@@ -5,6 +5,8 @@
 
 mod collect;
 mod retire;
+mod scrub;
+mod whole;
 
 use std::sync::Arc;
 
@@ -20,8 +22,11 @@ use crate::domain::Domain;
 use crate::keys::UpkeepKey;
 use crate::layout::{Mark, MarkRun};
 use crate::marks::{damage_name, mark_name};
+use crate::read::{CheckReport, Released};
 use crate::session::PointId;
 use crate::tree::PackId;
+
+pub use scrub::{ScrubCursor, ScrubOptions, ScrubProgress, ScrubReport, ScrubRound, scrub};
 
 /// A domain in the hands of upkeep, for one run: its marks carry the same fresh number.
 #[derive(Clone)]
@@ -59,5 +64,19 @@ impl Keeper {
         let name =
             damage_name((&self.key, self.domain.repository()), self.domain.id(), (pack.session, pack.seq), self.run)?;
         Ok(self.domain.store().put(&name, Bytes::new())?)
+    }
+
+    /// Takes back that a pack is damaged: it was read after these reports were listed, and was good.
+    pub fn release(&self, released: &Released) -> Result<(), Error> {
+        for report in &released.reports {
+            self.domain.store().delete(report)?;
+        }
+        Ok(())
+    }
+
+    /// Puts into quarantine what a check found damaged, and releases what it found good again.
+    pub fn settle(&self, found: &CheckReport) -> Result<(), Error> {
+        found.to_quarantine.iter().try_for_each(|pack| self.quarantine(*pack))?;
+        found.released.iter().try_for_each(|released| self.release(released))
     }
 }

@@ -1,70 +1,74 @@
 //! `check`: whether everything that restore points need is there and is what was written.
 //!
-//! In: perhaps a volume, perhaps `--read-data`. Out: what is damaged and which restore points that affects, and exit code 8. Never: changes anything.
+//! In: a level, perhaps a volume, perhaps `--quarantine`. Out: what is damaged and which restore points that affects, and exit code 8. Never: changes anything but
+//! quarantine, and that only when it is asked to.
 
-use std::io::{self, Write};
+pub(crate) mod report;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use repository::read::{self, CheckOptions, CheckOutcome, CheckProgress, CheckReport, DamagedObject};
-use serde::Serialize;
+use clap::ValueEnum;
+use repository::read::{self, CheckLevel, CheckOptions, CheckOutcome, CheckProgress};
 
 use super::point::OfVolume;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::opening::Context;
-use crate::output::escape;
 use crate::progress;
 use crate::quantity::{bytes_text, count_text};
-
-/// So many objects, and paths of each point, are shown to people.
-const SHOWN_MAX: usize = 20;
+use report::Report;
 
 /// What is checked.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Fetch every pack that is needed and test every byte; without it only metadata is read
+    /// How deep to look
+    #[arg(long, value_enum, default_value_t, conflicts_with = "read_data")]
+    level: Level,
+    /// The same as --level data
     #[arg(long)]
     read_data: bool,
+    /// Put packs that are damaged into quarantine, so that the next backups write again what was in them, and release those that are good again
+    #[arg(long)]
+    quarantine: bool,
     #[command(flatten)]
     volume: OfVolume,
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
-    outcome: CheckOutcome,
-    damaged: &'a [DamagedObject],
-    affected: Vec<AffectedRow<'a>>,
-    statistics: Statistics,
+/// How deep a check looks.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Level {
+    /// Everything that restore points need exists; no pack is read
+    Objects,
+    /// All metadata is read, and every pack looked at
+    #[default]
+    Structure,
+    /// Every stored byte is read and tested
+    Data,
 }
 
-#[derive(Serialize)]
-struct AffectedRow<'a> {
-    point: String,
-    volume: &'a str,
-    paths: &'a [String],
-    paths_count: u64,
-}
-
-#[derive(Serialize)]
-struct Statistics {
-    points: u64,
-    packs: u64,
-    tables: u64,
-    rows: u64,
-    packs_not_needed: u64,
-    unknown_objects: u64,
-    bytes_read: u64,
-    seconds: f64,
+impl From<Level> for CheckLevel {
+    fn from(level: Level) -> CheckLevel {
+        match level {
+            Level::Objects => CheckLevel::Objects,
+            Level::Structure => CheckLevel::Structure,
+            Level::Data => CheckLevel::Data,
+        }
+    }
 }
 
 /// Checks.
 pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure> {
-    let domain = context.domain_to_read()?;
+    let level = if options.read_data { CheckLevel::Data } else { options.level.into() };
+    let keeper = options.quarantine.then(|| context.keeper()).transpose()?;
+    let domain = match &keeper {
+        Some(keeper) => keeper.domain().clone(),
+        None => context.domain_to_read()?,
+    };
     let progress = Arc::new(CheckProgress::default());
     let engine = CheckOptions {
-        read_data: options.read_data,
+        level,
         volume: options.volume.name.clone(),
         memory_budget_bytes: context.settings.memory_budget_bytes,
         cancel: interrupt::listen(&context.runtime)?,
@@ -72,91 +76,22 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
         ..CheckOptions::default()
     };
     let found = progress::shown(&context.output, || line(&progress), || read::check(&domain, &engine))?;
-    let report = report(&found);
-    context.output.value(&report, |out| text(out, &report, options.read_data))?;
+    if let Some(keeper) = &keeper {
+        keeper.settle(&found)?;
+    }
+    let report = Report::new(&domain, &found, keeper.is_some());
+    context.output.value(&report, |out| report::text(out, &report, level))?;
     Ok(match found.outcome {
         CheckOutcome::Ok => Exit::Done,
         CheckOutcome::Damaged => Exit::Damaged,
     })
 }
 
-fn line(progress: &CheckProgress) -> String {
+pub(crate) fn line(progress: &CheckProgress) -> String {
     format!(
         "{}, {}, {} of data read",
         count_text(progress.tables.load(Ordering::Relaxed), "table", "tables"),
         count_text(progress.packs.load(Ordering::Relaxed), "pack", "packs"),
         bytes_text(progress.bytes_read.load(Ordering::Relaxed)),
     )
-}
-
-fn report(found: &CheckReport) -> Report<'_> {
-    Report {
-        outcome: found.outcome,
-        damaged: &found.damaged,
-        affected: found
-            .affected
-            .iter()
-            .map(|one| AffectedRow {
-                point: one.point.session.to_string(),
-                volume: &one.volume,
-                paths: &one.paths,
-                paths_count: one.paths_count,
-            })
-            .collect(),
-        statistics: Statistics {
-            points: found.points,
-            packs: found.packs,
-            tables: found.tables,
-            rows: found.rows,
-            packs_not_needed: found.packs_not_needed,
-            unknown_objects: found.unknown_objects,
-            bytes_read: found.bytes_read,
-            seconds: found.seconds,
-        },
-    }
-}
-
-fn text(out: &mut dyn Write, report: &Report<'_>, read_data: bool) -> io::Result<()> {
-    let statistics = &report.statistics;
-    writeln!(
-        out,
-        "checked {}: {}, {} with {}; {} read in {:.1} s",
-        count_text(statistics.points, "restore point", "restore points"),
-        count_text(statistics.packs, "pack", "packs"),
-        count_text(statistics.tables, "table", "tables"),
-        count_text(statistics.rows, "row", "rows"),
-        bytes_text(statistics.bytes_read),
-        statistics.seconds,
-    )?;
-    if report.outcome == CheckOutcome::Ok {
-        let verdict =
-            if read_data { "every stored byte was tested" } else { "--read-data tests every stored byte too" };
-        return writeln!(out, "ok: nothing is missing and nothing is damaged; {verdict}");
-    }
-    writeln!(out, "DAMAGED: {}", count_text(report.damaged.len() as u64, "object", "objects"))?;
-    for damaged in report.damaged.iter().take(SHOWN_MAX) {
-        writeln!(out, "  {}: {}", escape(damaged.object.as_bytes()), escape(damaged.what.as_bytes()))?;
-    }
-    more(out, report.damaged.len() as u64)?;
-    for affected in &report.affected {
-        let paths = count_text(affected.paths_count, "path", "paths");
-        writeln!(
-            out,
-            "restore point {} of {}: {paths} cannot be restored",
-            affected.point,
-            escape(affected.volume.as_bytes())
-        )?;
-        for path in affected.paths.iter().take(SHOWN_MAX) {
-            writeln!(out, "  {}", escape(path.as_bytes()))?;
-        }
-        more(out, affected.paths_count)?;
-    }
-    writeln!(out, "everything else restores; `restore --skip-damaged` also what is left of these")
-}
-
-fn more(out: &mut dyn Write, count: u64) -> io::Result<()> {
-    match count.saturating_sub(SHOWN_MAX as u64) {
-        0 => Ok(()),
-        more => writeln!(out, "  and {more} more; -o json lists them"),
-    }
 }

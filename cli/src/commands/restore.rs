@@ -30,6 +30,8 @@ use destination::{Destination, Restored};
 
 /// So many of the things that could not be restored are shown to people.
 const SHOWN_MAX: usize = 20;
+/// So many ranges of each file are.
+const RANGES_SHOWN_MAX: usize = 4;
 
 /// What is restored, and where to.
 #[derive(Debug, clap::Args)]
@@ -214,6 +216,7 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
         )?;
         for failed in report.failed.iter().take(SHOWN_MAX) {
             writeln!(out, "    {}: {}", escape(failed.path.as_bytes()), escape(failed.reason.as_bytes()))?;
+            ranges(out, failed)?;
         }
         let listed = report.failed.len().min(SHOWN_MAX) as u64;
         if report.failed_count > listed {
@@ -221,4 +224,14 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn ranges(out: &mut dyn Write, failed: &Failed) -> io::Result<()> {
+    for range in failed.ranges.iter().take(RANGES_SHOWN_MAX) {
+        writeln!(out, "      zeros at bytes {}..{}", range.offset, range.offset + range.length)?;
+    }
+    match failed.ranges_count.saturating_sub(RANGES_SHOWN_MAX as u64) {
+        0 => Ok(()),
+        more => writeln!(out, "      and in {more} more ranges; -o json lists them"),
+    }
 }

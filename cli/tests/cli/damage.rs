@@ -96,3 +96,73 @@ fn a_damaged_point_is_told_and_hides_no_other() {
     place.json_with(8, &["check"]);
     place.run(["ls", &second]).failed(8, &second);
 }
+
+#[test]
+fn damage_is_quarantined_on_request_and_released_when_it_is_mended() {
+    let place = with_two_files();
+    let pack = packs(&place).into_iter().max_by_key(|file| std::fs::metadata(file).unwrap().len()).unwrap();
+    let name = pack.strip_prefix(place.path("repo")).unwrap().to_str().unwrap().to_owned();
+    flip(&pack, 100_000);
+    assert_eq!(place.json(&["check", "--level", "objects"])["outcome"], "ok");
+    let found = place.json_with(8, &["check", "--level", "data"]);
+    assert_eq!(found["quarantined"], serde_json::json!([]), "nobody asked for it");
+    let found = place.json_with(8, &["check", "--read-data", "--quarantine"]);
+    assert_eq!(found["quarantined"], serde_json::json!([name]));
+    // Without reading other data: it is known where to look.
+    let found = place.json_with(8, &["check"]);
+    assert_eq!(
+        (&found["damaged"][0]["object"], &found["affected"][0]["paths"]),
+        (&name.clone().into(), &serde_json::json!(["a"]))
+    );
+    flip(&pack, 100_000);
+    let found = place.json(&["check", "--quarantine"]);
+    assert_eq!((&found["released"], &found["quarantined"]), (&serde_json::json!([name]), &serde_json::json!([])));
+    let text = place.run(["check"]);
+    text.expect(0);
+    assert!(!text.text().contains("quarantine"), "{}", text.text());
+}
+
+#[test]
+fn a_name_that_somebody_has_planted_is_shown_and_is_no_damage() {
+    let place = with_two_files();
+    let points =
+        place.files("repo").into_iter().find(|file| file.extension().is_some_and(|end| end == "point")).unwrap();
+    std::fs::write(points.with_extension("Point"), b"").unwrap();
+    let found = place.json(&["check"]);
+    assert_eq!((&found["outcome"], &found["ignored_count"]), (&"ok".into(), &1.into()));
+    assert!(found["ignored"][0]["object"].as_str().unwrap().ends_with(".Point"), "{found}");
+    assert!(place.run(["check"]).text().contains(".Point"));
+    place.run(["check", "--level", "objects", "--read-data"]).expect(2);
+}
+
+#[test]
+fn a_scrub_goes_on_where_the_last_one_ended() {
+    let place = with_two_files();
+    place.write("source/c", noise(13, 3_000_000));
+    place.backup("v", "source");
+    let packs = packs(&place).len() as u64;
+    assert!(packs > 1);
+    for done in 1..=packs {
+        let report = place.json(&["scrub", "--bytes", "1"]);
+        assert_eq!((&report["outcome"], &report["statistics"]["packs"]), (&"ok".into(), &1.into()));
+        assert_eq!((&report["round"]["packs_done"], &report["round"]["packs"]), (&done.into(), &packs.into()));
+    }
+    std::fs::remove_dir_all(place.path("cache")).unwrap();
+    assert_eq!(place.json(&["scrub", "--bytes", "1"])["round"]["packs_done"], 1, "a lost place costs a new beginning");
+}
+
+#[test]
+fn a_scrub_finds_quarantines_and_releases() {
+    let place = with_two_files();
+    let pack = packs(&place).into_iter().max_by_key(|file| std::fs::metadata(file).unwrap().len()).unwrap();
+    flip(&pack, 100_000);
+    let report = place.json_with(8, &["scrub", "--bytes", "1G"]);
+    assert_eq!(report["damaged"].as_array().unwrap().len(), 1);
+    let check = place.json_with(8, &["check"]);
+    assert_eq!(check["quarantined"].as_array().unwrap().len(), 1);
+    flip(&pack, 100_000);
+    let report = place.json(&["scrub", "--bytes", "1G"]);
+    assert_eq!(report["repaired"].as_array().unwrap().len(), 1);
+    assert!(place.run(["scrub", "--bytes", "1G"]).text().contains("ok: "));
+    place.run(["scrub"]).expect(2);
+}

@@ -237,6 +237,15 @@ impl DomainAccess {
         &self.ring
     }
 
+    /// The same without the keys of names and content: enough for collecting, scrubbing ciphertext and replicating.
+    #[must_use]
+    pub fn structure_only(&self) -> DomainAccess {
+        let mut ring = KeyRing::default();
+        let keys = self.sets.iter().filter_map(|set| self.ring.find(KeyClass::Structure, set.id));
+        keys.for_each(|key| ring.add(key.clone()));
+        DomainAccess { ring, ..self.clone() }
+    }
+
     /// The sets at hand, the writer's choice first.
     pub fn sets(&self) -> &[KeySet] {
         &self.sets

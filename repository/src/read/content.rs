@@ -114,14 +114,25 @@ impl<'a> ContentReader<'a> {
         Ok(out)
     }
 
-    /// What a target needs to know of an entry; values of attributes that lie in blobs are fetched.
-    pub(super) fn metadata(&mut self, found: &Found) -> Result<Metadata, Error> {
+    /// What a target needs to know of an entry; values of attributes that lie in blobs are fetched. One that cannot be read is left out if `lost` takes its name and the
+    /// reason.
+    pub(super) fn metadata(
+        &mut self,
+        found: &Found,
+        lost: &mut dyn FnMut(&[u8], Error) -> Result<(), Error>,
+    ) -> Result<Metadata, Error> {
         let inode = &found.inode;
         let mut extended = Vec::with_capacity(inode.attributes.len());
         for attribute in &inode.attributes {
             let value = match &attribute.value {
                 AttributeValue::Inline(value) => value.clone(),
-                AttributeValue::Stored { length, extents } => self.assemble(extents, *length as usize)?,
+                AttributeValue::Stored { length, extents } => match self.assemble(extents, *length as usize) {
+                    Ok(value) => value,
+                    Err(error) => {
+                        lost(&attribute.name, error)?;
+                        continue;
+                    }
+                },
             };
             extended.push((attribute.name.clone(), value));
         }

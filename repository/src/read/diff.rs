@@ -104,6 +104,7 @@ impl<'a> Side<'a> {
     fn read(&mut self) -> Result<(), Error> {
         self.ahead = match self.rows.next()? {
             Some(Item::Child(child)) => Some(child),
+            Some(Item::Unreadable(_, error)) => return Err(error),
             // Missed rows follow the entries.
             _ => None,
         };

@@ -3,6 +3,8 @@
 //! In: the id of a pack, what is known of it, and bytes from the store. Out: the plaintext of data blobs whose tag and segment hashes are right. Never: a byte of
 //! content that was not checked, or an allocation beyond what the format allows for a pack.
 
+mod verify;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +21,8 @@ use crate::pack::{
 use crate::point::TablePack;
 use crate::seal::{HEADER_BYTES_MAX, ObjectKind, Opener};
 use crate::tree::PackId;
+
+pub(crate) use verify::{PackVerdict, verify_pack};
 
 /// What is fetched from the end of a pack to find its directory and, most of the time, its segment list.
 const TAIL_BYTES: u64 = 64 << 10;

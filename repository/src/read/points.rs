@@ -3,17 +3,16 @@
 //! In: a domain, perhaps a volume, perhaps a text. Out: valid restore points, oldest first, and those that cannot be opened. Never: calls a point valid before
 //! its marks and its announcement were looked at, in this order.
 
-use std::collections::HashSet;
-
-use model::{ErrorClass, SessionId, VolumeId};
+use model::{ErrorClass, SessionId};
 
 use crate::Error;
 use crate::domain::Domain;
-use crate::layout::{self, ParsedName};
-use crate::marks::{MarkSet, MarkVerifier};
+use crate::layout;
 use crate::parallel::{self, each};
 use crate::point::{Description, Point};
 use crate::session::{PointId, read_point};
+
+use super::listing::{ListedPoint, point_of, valid_points};
 
 /// An error names at most so many candidates.
 const CANDIDATES_NAMED_MAX: usize = 8;
@@ -25,12 +24,16 @@ pub struct PointInfo {
     pub id: PointId,
     /// When it was made, in milliseconds since 1970-01-01 UTC.
     pub created_ms: i64,
+    /// When the store received it, by the store's clock, in milliseconds since 1970-01-01 UTC.
+    pub arrived_ms: i64,
     /// Made on the way of a run; never `latest`.
     pub checkpoint: bool,
     /// The point that it continued.
     pub parent: Option<SessionId>,
     /// What it says of itself.
     pub description: Description,
+    /// A collector took its session for dead and was not sure; it may still be ended.
+    pub aborted: bool,
     /// Retired: valid, but not shown. [`points`] leaves these out, [`points_with_hidden`] does not.
     pub hidden: bool,
 }
@@ -42,13 +45,6 @@ pub struct PointList {
     pub points: Vec<PointInfo>,
     /// Points that are there but cannot be opened: the object, and why.
     pub unreadable: Vec<(String, String)>,
-}
-
-/// A point that is valid by its names alone, not opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ListedPoint {
-    pub(super) id: PointId,
-    pub(super) hidden: bool,
 }
 
 /// The valid points of a volume (of all volumes: `None`) that are not hidden.
@@ -120,48 +116,8 @@ fn latest(domain: &Domain, volume: Option<&str>) -> Result<PointId, Error> {
     }
 }
 
-/// The valid points by their names: listed, then their marks, then the announcements.
-pub(super) fn valid_points(domain: &Domain, volume: Option<VolumeId>) -> Result<Vec<ListedPoint>, Error> {
-    let (points_below, marks_below) = match volume {
-        Some(volume) => (layout::volume_points(domain.id(), volume), layout::volume_marks(domain.id(), volume)),
-        None => (layout::points(domain.id()), layout::marks(domain.id())),
-    };
-    let listed = domain.store().list(&points_below)?;
-    let points: Vec<PointId> = listed.iter().filter_map(|listed| point_of(domain, &listed.name)).collect();
-    if points.is_empty() {
-        return Ok(Vec::new());
-    }
-    let marks = domain.store().list(&marks_below)?;
-    let verifier = MarkVerifier { repository: domain.repository(), upkeep: *domain.upkeep() };
-    let marks = MarkSet::from_listing(marks.iter().map(|listed| listed.name.as_str()), &verifier, domain.id(), volume);
-    for invalid in marks.invalid() {
-        tracing::warn!(mark = %invalid.name.escape_default(), why = %invalid.why, "a mark does not count");
-    }
-    let open = announced(domain)?;
-    let is_valid = |id: &PointId| !marks.of(id.volume, id.session).invalidates() && open.contains(&id.session);
-    let listed = |id: PointId| ListedPoint { id, hidden: marks.of(id.volume, id.session).hides() };
-    Ok(points.into_iter().filter(is_valid).map(listed).collect())
-}
-
-fn point_of(domain: &Domain, name: &str) -> Option<PointId> {
-    match ParsedName::parse(name) {
-        Ok(ParsedName::Point { domain: of, volume, session }) if of == domain.id() => Some(PointId { volume, session }),
-        _ => None,
-    }
-}
-
-/// Sessions with an announcement.
-fn announced(domain: &Domain) -> Result<HashSet<SessionId>, Error> {
-    let listed = domain.store().list(&layout::sessions(domain.id()))?;
-    let session = |name: &str| match ParsedName::parse(name) {
-        Ok(ParsedName::SessionOpen { session, .. }) => Some(session),
-        _ => None,
-    };
-    Ok(listed.iter().filter_map(|listed| session(&listed.name)).collect())
-}
-
 /// True if a point cannot be opened for a reason of its own: the others are none the worse for it.
-pub(super) fn concerns_one_object(error: &Error) -> bool {
+pub(crate) fn concerns_one_object(error: &Error) -> bool {
     match error {
         Error::Store(error) => error.class() == ErrorClass::Corrupt,
         Error::Damaged { .. } | Error::WrongKey { .. } | Error::KeyNotAtHand { .. } | Error::Newer { .. } => true,
@@ -175,9 +131,11 @@ fn open_all(domain: &Domain, listed: Vec<ListedPoint>) -> Result<PointList, Erro
         Ok(PointInfo {
             id: point.id,
             created_ms: reference.created_ms,
+            arrived_ms: point.arrived_ms,
             checkpoint: reference.checkpoint,
             parent: reference.parent,
             description,
+            aborted: point.aborted,
             hidden: point.hidden,
         })
     };

@@ -12,6 +12,7 @@ mod delta;
 mod directories;
 mod engine;
 mod file;
+mod lost;
 mod plan;
 mod report;
 
@@ -25,6 +26,7 @@ use crate::target::Target;
 
 use super::view::View;
 
+pub use lost::{ByteRange, LOST_RANGES_MAX};
 pub use report::{Failed, RestoreProgress, RestoreReport};
 
 /// The least memory with which a restore works.
@@ -45,7 +47,7 @@ pub struct RestoreOptions {
     pub memory_budget_bytes: usize,
     /// Threads that open blobs and write.
     pub workers: usize,
-    /// Damaged content does not end the restore: ranges that cannot be read are zeros, and listed.
+    /// Damage does not end the restore: ranges that cannot be read are zeros, entries of which nothing is known are left out, and all of it is listed.
     pub skip_damaged: bool,
     /// Set to stop.
     pub cancel: Arc<AtomicBool>,

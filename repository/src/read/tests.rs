@@ -14,26 +14,30 @@ use crate::keys::{OpenedRepository, Random, Recipient, UpkeepKey, init_repositor
 use crate::layout::{self, Mark, MarkRun};
 use crate::session::PointId;
 use crate::store::{Bytes, Store};
+use crate::upkeep::Keeper;
 use crate::write::{BackupOptions, backup};
 
 mod check;
 mod damaged;
 mod differences;
+mod levels;
+mod quarantined;
 mod restored;
+mod salvaged;
 
 const PAGE: u64 = 4096;
 
 /// A repository with one volume, and what its source has.
-pub(super) struct World {
+pub(crate) struct World {
     runtime: Runtime,
     base: Arc<InMemory>,
     repository: OpenedRepository,
     random: Arc<Mutex<dyn Random + Send>>,
-    pub(super) source: GeneratedSource,
+    pub(crate) source: GeneratedSource,
 }
 
 impl World {
-    fn new(source: GeneratedSource) -> World {
+    pub(crate) fn new(source: GeneratedSource) -> World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let base = Arc::new(InMemory::new());
         let store = Store::new(base.clone(), runtime.handle().clone());
@@ -44,7 +48,7 @@ impl World {
     }
 
     /// Files of which the tests know where they are: `large` of three blocks, `small`, a directory with a hard link.
-    pub(super) fn known() -> World {
+    pub(crate) fn known() -> World {
         let source = GeneratedSource::empty();
         source.with(|tree| {
             let large = tree.file("large").unwrap();
@@ -65,14 +69,26 @@ impl World {
         World::new(source)
     }
 
-    pub(super) fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::new(self.base.clone(), self.runtime.handle().clone())
     }
 
-    pub(super) fn domain(&self) -> Domain {
+    pub(crate) fn domain(&self) -> Domain {
+        self.domain_on(self.store())
+    }
+
+    /// The domain for who has the structure key alone.
+    pub(crate) fn structure_domain(&self) -> Domain {
         let store = self.store();
+        let access = self.repository.domain(&store, "default").unwrap().structure_only();
+        let now = self.source.clock().for_domain();
+        Domain::new(store, access, self.repository.manifest.upkeep_public, self.random.clone(), now)
+    }
+
+    /// The domain on a store, opened with the keys that lie on the base.
+    pub(crate) fn domain_on(&self, store: Store) -> Domain {
         let mut random = self.random.lock().unwrap();
-        let access = self.repository.domain_or_new(&store, "default", &mut *random).unwrap();
+        let access = self.repository.domain_or_new(&self.store(), "default", &mut *random).unwrap();
         drop(random);
         let (clock, now) = (self.source.clock(), self.source.clock().for_domain());
         let clock = Arc::new(move || {
@@ -82,25 +98,25 @@ impl World {
         Domain::new(store, access, self.repository.manifest.upkeep_public, self.random.clone(), clock)
     }
 
-    pub(super) fn backup_as(&self, volume: &str) -> PointId {
+    pub(crate) fn backup_as(&self, volume: &str) -> PointId {
         self.source.clock().advance(Duration::from_secs(10));
         let options = BackupOptions { memory_budget_bytes: 32 << 20, workers: 2, ..BackupOptions::new(volume, "test") };
         backup(&self.domain(), &self.source, &options).unwrap().point
     }
 
-    pub(super) fn backup(&self) -> PointId {
+    pub(crate) fn backup(&self) -> PointId {
         self.backup_as("volume")
     }
 
-    pub(super) fn view(&self, point: PointId) -> View {
+    pub(crate) fn view(&self, point: PointId) -> View {
         View::open(&self.domain(), point, 64 << 10).unwrap()
     }
 
-    fn options(&self) -> RestoreOptions {
+    pub(crate) fn options(&self) -> RestoreOptions {
         RestoreOptions { memory_budget_bytes: 32 << 20, workers: 2, ..RestoreOptions::default() }
     }
 
-    fn restore_with(
+    pub(crate) fn restore_with(
         &self,
         point: PointId,
         options: &RestoreOptions,
@@ -112,26 +128,36 @@ impl World {
     }
 
     /// A restore of everything gives this tree.
-    fn assert_restores(&self, point: PointId, expected: &Tree) {
+    pub(crate) fn assert_restores(&self, point: PointId, expected: &Tree) {
         let target = MemoryTarget::default();
         let report = self.restore_with(point, &self.options(), &target).unwrap();
         assert_eq!((report.failed_count, report.outcome), (0, crate::point::Outcome::Complete));
         assert_same_tree(expected, &target.snapshot(), "restored");
     }
 
-    fn objects(&self, part: &str) -> Vec<String> {
+    pub(crate) fn objects(&self, part: &str) -> Vec<String> {
         let listed = self.store().list("").unwrap();
         listed.into_iter().map(|listed| listed.name).filter(|name| name.contains(part)).collect()
     }
 
     /// Flips a bit of an object.
-    fn flip(&self, name: &str, at: usize) {
+    pub(crate) fn flip(&self, name: &str, at: usize) {
         let mut bytes = self.store().get(name).unwrap().to_vec();
         bytes[at] ^= 4;
         self.store().put(name, Bytes::from(bytes)).unwrap();
     }
 
-    fn mark(&self, point: PointId, mark: Mark) {
+    /// A run of upkeep.
+    pub(crate) fn keeper(&self) -> Keeper {
+        self.keeper_of(self.domain())
+    }
+
+    /// A run of upkeep in a domain.
+    pub(crate) fn keeper_of(&self, domain: Domain) -> Keeper {
+        Keeper::new(domain, Arc::new(self.repository.upkeep().unwrap())).unwrap()
+    }
+
+    pub(crate) fn mark(&self, point: PointId, mark: Mark) {
         let upkeep: UpkeepKey = self.repository.upkeep().unwrap();
         let domain = self.domain();
         let name = crate::marks::mark_name(
@@ -145,7 +171,7 @@ impl World {
     }
 }
 
-fn overwrite(tree: &mut Tree, path: &str, page: u64, id: u64) {
+pub(crate) fn overwrite(tree: &mut Tree, path: &str, page: u64, id: u64) {
     let inode = tree.file(path).unwrap();
     tree.edit(inode, |content| content.make_page(page, id)).unwrap();
 }

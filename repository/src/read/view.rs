@@ -232,13 +232,15 @@ fn inode_row(rows: &mut NodeCursor, node: u64) -> Result<Option<Inode>, Error> {
 }
 
 /// A row of a directory.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "one at a time, and nearly always the large one")]
 pub(super) enum Item {
     /// An entry.
     Child(Child),
     /// What was not captured.
     Missed(Vec<u8>, Missed),
+    /// An entry whose inode has a row of its own, which cannot be read.
+    Unreadable(Vec<u8>, Error),
 }
 
 /// The rows of directories, one directory after another.
@@ -271,7 +273,14 @@ impl<'a> DirectoryRows<'a> {
                     let shared = entry.inode.is_none();
                     let inode = match entry.inode {
                         Some(inode) => inode,
-                        None => self.own_inode(entry.child, name)?,
+                        None => match self.own_inode(entry.child, name) {
+                            Ok(inode) => inode,
+                            Err(error) => {
+                                // What failed half-way is not asked again.
+                                self.inodes = None;
+                                return Ok(Some(Item::Unreadable(name.to_vec(), error)));
+                            }
+                        },
                     };
                     let found = Found { node: entry.child, file_type: entry.file_type, inode };
                     return Ok(Some(Item::Child(Child { name: name.to_vec(), found, shared })));
@@ -304,7 +313,7 @@ impl Iterator for Entries<'_> {
             Ok(Some(Item::Child(child))) => Some(Ok(child)),
             // Missed rows follow the entries.
             Ok(Some(Item::Missed(..)) | None) => None,
-            Err(error) => Some(Err(error)),
+            Ok(Some(Item::Unreadable(_, error))) | Err(error) => Some(Err(error)),
         }
     }
 }
@@ -321,7 +330,7 @@ impl Iterator for MissedEntries<'_> {
         loop {
             match self.rows.next() {
                 Ok(Some(Item::Missed(name, missed))) => return Some(Ok((name, missed))),
-                Ok(Some(Item::Child(_))) => {}
+                Ok(Some(Item::Child(_) | Item::Unreadable(..))) => {}
                 Ok(None) => return None,
                 Err(error) => return Some(Err(error)),
             }

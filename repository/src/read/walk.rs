@@ -92,6 +92,8 @@ pub(super) struct Walker<'a> {
     seen: HashSet<u64>,
     current: u32,
     node: u64,
+    /// The rows stand at the directory being visited.
+    placed: bool,
 }
 
 impl<'a> Walker<'a> {
@@ -104,24 +106,30 @@ impl<'a> Walker<'a> {
             seen: HashSet::from([node]),
             current: 0,
             node: 0,
+            placed: false,
         })
     }
 
     /// Goes to the next directory: upwards by node, and from the lowest again when there is none above, so that nearly everything is one stream.
-    pub(super) fn next_directory(&mut self) -> Result<Option<u32>, Error> {
+    pub(super) fn next_directory(&mut self) -> Option<u32> {
         let above = self.pending.range((Bound::Excluded(self.node), Bound::Unbounded)).next();
-        let Some((node, number)) = above.or_else(|| self.pending.iter().next()).map(|(node, number)| (*node, *number))
-        else {
-            return Ok(None);
-        };
+        let (node, number) = above.or_else(|| self.pending.iter().next()).map(|(node, number)| (*node, *number))?;
         self.pending.remove(&node);
-        (self.node, self.current) = (node, number);
-        self.rows.go(node)?;
-        Ok(Some(number))
+        (self.node, self.current, self.placed) = (node, number, false);
+        Some(number)
+    }
+
+    /// After a failure: the directory being visited is given up, the others can be visited.
+    pub(super) fn give_up(&mut self) {
+        self.rows = DirectoryRows::new(self.rows.view());
     }
 
     /// The next row of the directory being visited.
     pub(super) fn next(&mut self) -> Result<Option<Item>, Error> {
+        if !self.placed {
+            self.rows.go(self.node)?;
+            self.placed = true;
+        }
         self.rows.next()
     }
 
@@ -184,10 +192,11 @@ impl Walk<'_> {
                         return Ok(Some(Visited { path, found: child.found, shared: child.shared }));
                     }
                     Some(Item::Missed(..)) => continue,
+                    Some(Item::Unreadable(_, error)) => return Err(error),
                     None => {}
                 }
             }
-            let Some(number) = self.walker.next_directory()? else { return Ok(None) };
+            let Some(number) = self.walker.next_directory() else { return Ok(None) };
             (self.prefix, self.started) = (self.walker.directories.path(number), true);
         }
     }

@@ -102,8 +102,11 @@ impl<'a> Recorder<'a> {
         self.runs.tree.next_node
     }
 
-    /// Writes the rows in memory if they take more than their share.
+    /// Writes the rows in memory if they take more than their share; called all the time, so here the session shows that it is alive.
     pub(super) fn flush_if_full(&mut self, pipeline: &Pipeline<'_>) -> Result<(), Error> {
+        if let Some(session) = &self.parts.session {
+            session.show_life(self.parts.packer.stored().total);
+        }
         if self.parts.rows.bytes() < self.parts.limits.row_bytes_max {
             return Ok(());
         }

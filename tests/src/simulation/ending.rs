@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use repository::Error;
 use repository::domain::Domain;
 use repository::layout::ParsedName;
-use repository::read::{self, CheckOptions, CheckOutcome};
+use repository::read::{self, CheckLevel, CheckOptions, CheckOutcome};
 use repository::session::PointId;
 use repository::tree::PackId;
 use repository::upkeep::{CollectOptions, collect};
@@ -113,7 +113,7 @@ fn restores(process: &Process, domain: &Domain) -> Result<(), String> {
 
 /// A check of every byte finds what was damaged, and nothing else.
 fn soundness(process: &Process, domain: &Domain) -> Result<(), String> {
-    let options = CheckOptions { read_data: true, ..CheckOptions::default() };
+    let options = CheckOptions { level: CheckLevel::Data, ..CheckOptions::default() };
     let report = read::check(domain, &options).map_err(|error: Error| format!("at the end a check fails: {error}"))?;
     let found: BTreeSet<String> = report.damaged.iter().map(|damaged| damaged.object.clone()).collect();
     let harmed = harmed(process);

@@ -13,7 +13,9 @@ use repository::Error;
 use repository::domain::Domain;
 use repository::generated::{GeneratedSource, MemoryTarget, SeededRandom, Tree, assert_same_tree};
 use repository::keys::{OpenedRepository, Random, Recipient, Unlock, init_repository, open_repository};
-use repository::read::{self, CheckOptions, CheckOutcome, CheckReport, RestoreOptions, RestoreReport, View};
+use repository::read::{
+    self, CheckLevel, CheckOptions, CheckOutcome, CheckReport, RestoreOptions, RestoreReport, View,
+};
 use repository::session::PointId;
 use repository::store::{Bytes, Faults, Requests, RetryPolicy, Store};
 use repository::write::{BackupOptions, BackupReport, backup};
@@ -167,7 +169,8 @@ impl World {
 
     /// A check of everything.
     pub(crate) fn check(&self, read_data: bool) -> Result<CheckReport, Error> {
-        read::check(&self.domain(), &CheckOptions { read_data, ..CheckOptions::default() })
+        let level = if read_data { CheckLevel::Data } else { CheckLevel::Structure };
+        read::check(&self.domain(), &CheckOptions { level, ..CheckOptions::default() })
     }
 
     /// A check must find nothing.

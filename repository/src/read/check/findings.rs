@@ -23,6 +23,8 @@ struct Finding {
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     by_object: BTreeMap<String, Finding>,
+    /// What was good at the second look.
+    transient: BTreeMap<String, String>,
 }
 
 impl Findings {
@@ -49,14 +51,33 @@ impl Findings {
         if !concerns_one_object(&error) {
             return Err(error);
         }
+        let what = said_of_object(&error);
         match &error {
-            Error::Damaged { object, what } => self.add(object, what, points),
-            Error::WrongKey { object } | Error::KeyNotAtHand { object, .. } | Error::Newer { object, .. } => {
-                self.add(object, &error.to_string(), points);
-            }
-            other => self.add(fallback, &other.to_string(), points),
+            Error::Damaged { object, .. }
+            | Error::WrongKey { object }
+            | Error::KeyNotAtHand { object, .. }
+            | Error::Newer { object, .. } => self.add(object, &what, points),
+            _ => self.add(fallback, &what, points),
         }
         Ok(())
+    }
+
+    /// Something was wrong at the first look and is not at the second.
+    pub(super) fn add_transient(&mut self, object: &str, what: String) {
+        self.transient.entry(object.to_owned()).or_insert(what);
+    }
+
+    /// Does something again before it counts as damage: a bad read is not a bad object.
+    pub(super) fn twice<T>(&mut self, object: &str, mut look: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        let first = match look() {
+            Err(error) if concerns_one_object(&error) || is_missing(&error) => error,
+            looked => return looked,
+        };
+        let second = look();
+        if second.is_ok() {
+            self.add_transient(object, said_of_object(&first));
+        }
+        second
     }
 
     /// Forgets what concerns only points that do not count any more.
@@ -67,8 +88,28 @@ impl Findings {
         });
     }
 
-    pub(super) fn into_damaged(self) -> Vec<DamagedObject> {
+    /// What is damaged, and what was only once.
+    pub(super) fn into_lists(self) -> (Vec<DamagedObject>, Vec<DamagedObject>) {
         let said = |finding: Finding| finding.what.into_iter().collect::<Vec<_>>().join("; ");
-        self.by_object.into_iter().map(|(object, finding)| DamagedObject { object, what: said(finding) }).collect()
+        let damaged =
+            self.by_object.into_iter().map(|(object, finding)| DamagedObject { object, what: said(finding) }).collect();
+        let transient = self.transient.into_iter().map(|(object, what)| DamagedObject { object, what }).collect();
+        (damaged, transient)
+    }
+}
+
+fn is_missing(error: &Error) -> bool {
+    match error {
+        Error::Missing(_) => true,
+        Error::Store(error) => error.is_not_found(),
+        _ => false,
+    }
+}
+
+/// What is wrong, without the object's name where the error has it apart.
+pub(super) fn said_of_object(error: &Error) -> String {
+    match error {
+        Error::Damaged { what, .. } => what.clone(),
+        other => other.to_string(),
     }
 }

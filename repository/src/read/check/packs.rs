@@ -5,35 +5,54 @@ use std::sync::atomic::Ordering;
 
 use crate::Error;
 use crate::domain::Domain;
-use crate::pack::PackSummary;
-use crate::parallel::each;
-use crate::read::packs::{PackIndex, Packs, slice};
+use crate::pack::{FOOTER_BYTES, PACK_BYTES_MAX, PackSummary};
+use crate::parallel::{self, each};
+use crate::read::packs::{PackIndex, Packs, verify_pack};
 use crate::read::points::concerns_one_object;
-use crate::seal::BlobKind;
 use crate::tree::{Location, PackId};
 
-use super::findings::Findings;
+use super::findings::{Findings, said_of_object};
 use super::survey::Survey;
 use super::tables::Tables;
-use super::{CheckOptions, check_cancel};
+use super::{CheckLevel, CheckOptions, check_cancel};
 
 /// Our writer's packs are half of this; two are in memory for a moment, the sealed one and what is opened of it.
 const PACK_MEMORY_BYTES: usize = 48 << 20;
-/// Threads that only ask for the directories of packs.
-const LOOKERS: usize = 8;
 
 /// What is wrong with a pack.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct BadPack {
     what: Vec<String>,
-    /// `None`: nothing of it can be used.
-    blobs: Option<BTreeSet<u32>>,
+    /// Nothing of it can be used.
+    unusable: bool,
+    /// Otherwise: these blobs cannot.
+    blobs: BTreeSet<u32>,
+    /// Its bytes are not what was written. Otherwise the rows that refer to it are wrong, or a key is not at hand.
+    stored_wrong: bool,
 }
 
 /// The packs of which something cannot be used.
 #[derive(Debug, Default)]
 pub(super) struct BadPacks {
     packs: BTreeMap<PackId, BadPack>,
+}
+
+/// What looking at packs found.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    pub(super) bad: BadPacks,
+    /// Packs in quarantine that were read whole and are what was written.
+    pub(super) good_again: BTreeSet<PackId>,
+}
+
+impl BadPack {
+    fn unusable(what: impl Into<String>, stored_wrong: bool) -> BadPack {
+        BadPack { what: vec![what.into()], unusable: true, blobs: BTreeSet::new(), stored_wrong }
+    }
+
+    fn is_none(&self) -> bool {
+        self.what.is_empty()
+    }
 }
 
 impl BadPacks {
@@ -43,8 +62,26 @@ impl BadPacks {
 
     /// True if content cannot be had from there.
     pub(super) fn contains(&self, at: &Location) -> bool {
-        self.packs.get(&at.pack).is_some_and(|bad| bad.blobs.as_ref().is_none_or(|blobs| blobs.contains(&at.blob)))
+        self.packs.get(&at.pack).is_some_and(|bad| bad.unusable || bad.blobs.contains(&at.blob))
     }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = PackId> {
+        self.packs.keys().copied()
+    }
+
+    /// Those that belong into quarantine and are not there yet.
+    pub(super) fn stored_wrong(&self, survey: &Survey) -> Vec<PackId> {
+        let wrong = self.packs.iter().filter(|(pack, bad)| bad.stored_wrong && !survey.quarantine.contains(**pack));
+        wrong.map(|(pack, _)| *pack).collect()
+    }
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Results {
+    looked: Looked,
+    transient: Vec<(PackId, String)>,
 }
 
 /// Looks at every pack that is needed, several at a time.
@@ -54,103 +91,154 @@ pub(super) fn verify(
     survey: &Survey,
     tables: &Tables,
     findings: &mut Findings,
-) -> Result<BadPacks, Error> {
-    let packs = Packs::new(domain, true, &[]);
+) -> Result<Looked, Error> {
     let needed: BTreeSet<PackId> = survey.needed.keys().chain(tables.reach.keys()).copied().collect();
     let needed: Vec<PackId> = needed.into_iter().collect();
-    let threads = match options.read_data {
-        true => options.workers.min(options.memory_budget_bytes / PACK_MEMORY_BYTES).max(1),
-        false => LOOKERS,
+    let looker = Looker { domain, options, survey, tables };
+    let threads = match options.level {
+        CheckLevel::Data => options.workers.min(options.memory_budget_bytes / PACK_MEMORY_BYTES).max(1),
+        CheckLevel::Objects | CheckLevel::Structure => parallel::REQUESTS,
     };
-    let looked = each(domain.store().threads(threads), &needed, |pack| look(options, survey, tables, &packs, *pack))?;
-    let bad = needed.into_iter().zip(looked).filter_map(|(pack, bad)| Some((pack, bad?)));
-    let bad = BadPacks { packs: bad.collect() };
-    for (pack, bad) in &bad.packs {
+    let looked = each(domain.store().threads(threads), &needed, |pack| looker.look_twice(*pack))?;
+    let mut results = Results::default();
+    needed.iter().zip(looked).for_each(|(pack, looked)| results.add(*pack, looked, survey));
+    for (pack, bad) in &results.looked.bad.packs {
         for what in &bad.what {
             findings.add(&domain.pack_name(*pack), what, survey.needing(*pack));
         }
     }
-    Ok(bad)
+    for (pack, what) in results.transient {
+        findings.add_transient(&domain.pack_name(pack), what);
+    }
+    Ok(results.looked)
 }
 
-fn look(
-    options: &CheckOptions,
-    survey: &Survey,
-    tables: &Tables,
-    packs: &Packs,
-    pack: PackId,
-) -> Result<Option<BadPack>, Error> {
-    check_cancel(options)?;
-    options.progress.packs.fetch_add(1, Ordering::Relaxed);
-    let unusable = |what: String| Ok(Some(BadPack { what: vec![what], blobs: None }));
-    let Some(size) = survey.packs.get(&pack).copied() else { return unusable("it is missing".into()) };
-    let known = tables.summaries.get(&pack).copied().unwrap_or(PackSummary { pack_bytes: size, ..Default::default() });
-    if known.pack_bytes != size {
-        return unusable(format!("it has {size} bytes where {} were written", known.pack_bytes));
-    }
-    packs.learn([(pack, known)]);
-    let reach = tables.reach.get(&pack).map(Vec::as_slice).unwrap_or_default();
-    let looked = match options.read_data {
-        true => test_all(options, packs, pack, &known, reach),
-        false => packs.index(pack).map(|index| test_reach(&index, reach)),
-    };
-    match looked {
-        Ok(bad) if bad.is_empty() => Ok(None),
-        Ok(bad) => {
-            let (blobs, what): (BTreeSet<u32>, Vec<String>) = bad.into_iter().unzip();
-            Ok(Some(BadPack { what, blobs: Some(blobs) }))
+/// What two looks at a pack say.
+#[derive(Default)]
+struct TwoLooks {
+    bad: BadPack,
+    /// It was bad at the first look and good at the second.
+    transient: Option<String>,
+    read_whole: bool,
+}
+
+impl Results {
+    fn add(&mut self, pack: PackId, looked: TwoLooks, survey: &Survey) {
+        if let Some(what) = looked.transient {
+            self.transient.push((pack, what));
         }
-        Err(Error::Damaged { what, .. }) => unusable(what),
-        Err(error) if concerns_one_object(&error) => unusable(error.to_string()),
-        Err(error) => Err(error),
-    }
-}
-
-/// The blobs that rows name are there, and as long as the rows say.
-fn test_reach(index: &PackIndex, reach: &[u32]) -> Vec<(u32, String)> {
-    let mut bad = Vec::new();
-    for (blob, end) in (0u32..).zip(reach).filter(|(_, end)| **end > 0) {
-        match index.data(blob) {
-            Err(Error::Damaged { what, .. }) => bad.push((blob, what)),
-            Err(error) => bad.push((blob, error.to_string())),
-            Ok(entry) if entry.position.label.plaintext_bytes < *end => {
-                bad.push((blob, format!("rows refer to bytes beyond the end of its blob {blob}")));
-            }
-            Ok(_) => {}
+        if looked.read_whole && !looked.bad.stored_wrong && survey.quarantine.contains(pack) {
+            self.looked.good_again.insert(pack);
+        }
+        if !looked.bad.is_none() {
+            self.looked.bad.packs.insert(pack, looked.bad);
         }
     }
-    bad
 }
 
-/// Every blob of a pack.
-fn test_all(
-    options: &CheckOptions,
-    packs: &Packs,
-    pack: PackId,
-    known: &PackSummary,
-    reach: &[u32],
-) -> Result<Vec<(u32, String)>, Error> {
-    let whole = packs.fetch(pack, 0..known.pack_bytes)?;
-    options.progress.bytes_read.fetch_add(whole.len() as u64, Ordering::Relaxed);
-    let index = packs.index_of_whole(pack, &whole, known)?;
-    let mut bad = test_reach(&index, reach);
-    let hashing = packs.domain().hashing();
-    for entry in &index.directory().blobs {
-        check_cancel(options)?;
-        let label = entry.position.label;
-        let sealed = slice(index.name(), &whole, 0, &entry.position)?;
-        let tested = match label.kind {
-            _ if !entry.matches(&sealed) => {
-                Err(Error::damaged(index.name(), format!("blob {} does not have its checksum", label.number)))
-            }
-            BlobKind::Data => index.open(hashing, label.number, &sealed).map(drop),
-            _ => index.opener().open(label, &sealed).map(drop),
+/// What looks at one pack after another.
+struct Looker<'a> {
+    domain: &'a Domain,
+    options: &'a CheckOptions,
+    survey: &'a Survey,
+    tables: &'a Tables,
+}
+
+impl Looker<'_> {
+    fn look_twice(&self, pack: PackId) -> Result<TwoLooks, Error> {
+        check_cancel(self.options)?;
+        self.options.progress.packs.fetch_add(1, Ordering::Relaxed);
+        let read_whole = self.is_read_whole(pack);
+        let first = self.look(pack, self.survey.packs.get(&pack).copied(), read_whole)?;
+        if !first.stored_wrong || (self.options.level == CheckLevel::Objects && self.survey.quarantine.contains(pack)) {
+            return Ok(TwoLooks { bad: first, transient: None, read_whole });
+        }
+        let size = self.domain.store().size(&self.domain.pack_name(pack))?;
+        let second = self.look(pack, size, read_whole)?;
+        let transient = (!second.stored_wrong).then(|| first.what.join("; "));
+        Ok(TwoLooks { bad: second, transient, read_whole })
+    }
+
+    /// What is suspected is read whole, so that the report is exact and quarantine can end.
+    fn is_read_whole(&self, pack: PackId) -> bool {
+        match self.options.level {
+            CheckLevel::Objects => false,
+            CheckLevel::Structure => self.tables.suspicious.contains(&pack) || self.survey.quarantine.contains(pack),
+            CheckLevel::Data => true,
+        }
+    }
+
+    fn look(&self, pack: PackId, size: Option<u64>, read_whole: bool) -> Result<BadPack, Error> {
+        let Some(size) = size else { return Ok(BadPack::unusable("it is missing", true)) };
+        if !(FOOTER_BYTES as u64..=PACK_BYTES_MAX).contains(&size) {
+            return Ok(BadPack::unusable(format!("it has {size} bytes, which no pack can have"), true));
+        }
+        let unknown = PackSummary { pack_bytes: size, ..Default::default() };
+        let known = self.tables.summaries.get(&pack).copied().unwrap_or(unknown);
+        if known.pack_bytes != size {
+            return Ok(BadPack::unusable(format!("it has {size} bytes where {} were written", known.pack_bytes), true));
+        }
+        if self.options.level == CheckLevel::Objects {
+            let what = "it is in quarantine: verification found it damaged";
+            return Ok(match self.survey.quarantine.contains(pack) {
+                true => BadPack::unusable(what, true),
+                false => BadPack::default(),
+            });
+        }
+        // Of its own, so that what the first look has learned does not serve the second.
+        let packs = Packs::new(self.domain, true, &[]);
+        packs.learn([(pack, known)]);
+        let looked = match read_whole {
+            true => self.read_whole(&packs, pack, &known),
+            false => packs.index(pack).map(|index| self.rows_against(&index, pack)),
         };
-        match tested {
-            Ok(()) => {}
-            Err(Error::Damaged { what, .. }) => bad.push((label.number, what)),
-            Err(error) => bad.push((label.number, error.to_string())),
+        match looked {
+            Ok(bad) => Ok(bad),
+            Err(error @ (Error::Damaged { .. } | Error::WrongKey { .. } | Error::Store(_)))
+                if concerns_one_object(&error) =>
+            {
+                Ok(BadPack::unusable(said_of_object(&error), true))
+            }
+            // A key that was destroyed, or a newer format: nothing that an identical copy would change.
+            Err(error) if concerns_one_object(&error) => Ok(BadPack::unusable(error.to_string(), false)),
+            Err(error) => Err(error),
         }
     }
-    Ok(bad)
+
+    /// Every blob of a pack.
+    fn read_whole(&self, packs: &Packs, pack: PackId, known: &PackSummary) -> Result<BadPack, Error> {
+        let whole = packs.fetch(pack, 0..known.pack_bytes)?;
+        self.options.progress.bytes_read.fetch_add(whole.len() as u64, Ordering::Relaxed);
+        let verdict = verify_pack(self.domain, pack, &whole, known)?;
+        if let Some(what) = verdict.unusable {
+            return Ok(BadPack::unusable(what, true));
+        }
+        if let Some(what) = verdict.ciphertext_only {
+            return Ok(BadPack::unusable(what, !verdict.blobs.is_empty()));
+        }
+        let index = packs.index_of_whole(pack, &whole, known)?;
+        let mut bad = self.rows_against(&index, pack);
+        bad.stored_wrong = !verdict.blobs.is_empty();
+        bad.what.extend(verdict.blobs.values().cloned());
+        bad.blobs.extend(verdict.blobs.keys());
+        Ok(bad)
+    }
+
+    /// The blobs that rows name are there, and as long as the rows say.
+    fn rows_against(&self, index: &PackIndex, pack: PackId) -> BadPack {
+        let mut bad = BadPack::default();
+        let reach = self.tables.reach.get(&pack).map(Vec::as_slice).unwrap_or_default();
+        for (blob, end) in (0u32..).zip(reach).filter(|(_, end)| **end > 0) {
+            let wrong = match index.data(blob) {
+                Err(error) => said_of_object(&error),
+                Ok(entry) if entry.position.label.plaintext_bytes < *end => {
+                    format!("rows refer to bytes beyond the end of its blob {blob}")
+                }
+                Ok(_) => continue,
+            };
+            bad.what.push(wrong);
+            bad.blobs.insert(blob);
+        }
+        bad
+    }
 }

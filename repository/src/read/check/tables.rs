@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::Error;
 use crate::domain::Domain;
 use crate::pack::{PACK_BLOBS_MAX, PackSummary};
-use crate::point::{PackContent, PackSet, Point, TableRef};
+use crate::point::{PackContent, PackSet, Point, TablePack, TableRef};
 use crate::session::PointId;
 use crate::table::{PackUse, TableRun, TableSource};
 use crate::tree::{Class, PackId, Run};
@@ -43,13 +43,27 @@ pub(super) struct Tables {
     pub(super) reach: BTreeMap<PackId, Vec<u32>>,
     /// What is known of packs.
     pub(super) summaries: BTreeMap<PackId, PackSummary>,
+    /// Packs in which a table cannot be read.
+    pub(super) suspicious: BTreeSet<PackId>,
 }
 
 impl Tables {
-    /// True if a point lists a table that cannot be read.
-    pub(super) fn unreadable_for(&self, point: &Point) -> bool {
+    /// What the points themselves say of the packs that hold their tables; no table is read.
+    pub(super) fn of_points(survey: &Survey) -> Tables {
+        let mut tables = Tables::default();
+        for point in survey.points.iter().filter_map(|surveyed| surveyed.point.as_ref()) {
+            for known in point.runs.packs.iter().filter(|pack| pack.summary.is_known()) {
+                tables.summaries.insert(known.pack, known.summary);
+            }
+        }
+        tables
+    }
+
+    /// True if a point lists a table of one of these classes that cannot be read.
+    pub(super) fn unreadable_for(&self, point: &Point, classes: &[Class]) -> bool {
         let runs = point.runs.trees.iter().flat_map(|tree| tree.tables());
-        runs.into_iter().any(|(_, table)| !matches!(self.tables.get(&key_of(table)), Some(Some(_))))
+        runs.into_iter()
+            .any(|(class, table)| classes.contains(&class) && !matches!(self.tables.get(&key_of(table)), Some(Some(_))))
     }
 }
 
@@ -57,31 +71,35 @@ impl Tables {
 pub(super) fn scan(
     domain: &Domain,
     options: &CheckOptions,
-    survey: &mut Survey,
+    survey: &Survey,
     findings: &mut Findings,
 ) -> Result<Tables, Error> {
     let mut listed: BTreeMap<TableKey, Listed> = BTreeMap::new();
-    let source = Arc::new(TableSource::new(domain, &[], WINDOW_BYTES));
-    let mut tables = Tables::default();
+    let mut packs: BTreeMap<PackId, TablePack> = BTreeMap::new();
+    let mut tables = Tables::of_points(survey);
     for surveyed in &survey.points {
         let Some(point) = &surveyed.point else { continue };
-        source.add_packs(point.runs.packs.iter().copied());
-        for known in point.runs.packs.iter().filter(|pack| pack.summary.is_known()) {
-            tables.summaries.insert(known.pack, known.summary);
-        }
+        packs.extend(point.runs.packs.iter().map(|pack| (pack.pack, *pack)));
         for (class, table) in point.runs.trees.iter().flat_map(|tree| tree.tables()) {
             let entry = listed.entry(key_of(table));
             let entry = entry.or_insert_with(|| Listed { class, table: table.clone(), points: Vec::new() });
             entry.points.push(surveyed.id);
         }
     }
+    let packs: Vec<TablePack> = packs.into_values().collect();
+    // What one look has fetched must not serve the second.
+    let source = || Arc::new(TableSource::new(domain, &packs, WINDOW_BYTES));
+    let first = source();
     for (key, listed) in listed {
         check_cancel(options)?;
         let name = domain.pack_name(listed.table.pack);
-        let read = match tables.read(domain, &source, &listed) {
+        let mut at_first = Some(first.clone());
+        let read = findings.twice(&name, || tables.read(domain, &at_first.take().unwrap_or_else(source), &listed));
+        let read = match read {
             Ok(packs) => Some(packs),
             Err(error) => {
                 findings.add_error(&name, error, listed.points.iter().copied())?;
+                tables.suspicious.insert(listed.table.pack);
                 None
             }
         };
@@ -142,7 +160,9 @@ impl Tables {
 /// A reference part must be the union of what the footers of the listed tables name, and the packs of those tables.
 fn compare_references(survey: &Survey, tables: &Tables, findings: &mut Findings) {
     for surveyed in &survey.points {
-        let Some(point) = surveyed.point.as_ref().filter(|point| !tables.unreadable_for(point)) else { continue };
+        let Some(point) = surveyed.point.as_ref().filter(|point| !tables.unreadable_for(point, &Class::ALL)) else {
+            continue;
+        };
         let mut union = PackSet::default();
         for (_, table) in point.runs.trees.iter().flat_map(|tree| tree.tables()) {
             union.add(table.pack, PackContent { data: false, tables: true });

@@ -1,6 +1,6 @@
 //! Every point's tree as a reader sees it: inodes, sums and signatures agree; which paths need what is damaged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use crate::Error;
@@ -39,24 +39,41 @@ pub(super) fn affected(
         let same = before.take().filter(|(seen, _)| Some(*seen) == runs).map(|(_, paths)| paths);
         let paths = match (same, &surveyed.point) {
             (Some(paths), _) => paths,
-            (None, Some(point)) if !tables.unreadable_for(point) => look(domain, options, surveyed, bad, findings)?,
+            // Rows of the other classes serve writers; no restore needs them.
+            (None, Some(point)) if !tables.unreadable_for(point, &[Class::Tree, Class::Content]) => {
+                let with_signs = !tables.unreadable_for(point, &[Class::Sign]);
+                look(domain, (options, with_signs), surveyed, bad, findings)?
+            }
             (None, _) => Paths::everything(),
         };
         if paths.count > 0 {
-            affected.push(Affected {
-                point: surveyed.id,
-                volume: match &surveyed.point {
-                    Some(point) => point.description.volume.name.clone(),
-                    None => surveyed.id.volume.to_string(),
-                },
-                paths: paths.named.clone(),
-                paths_count: paths.count,
-            });
+            affected.push(of_point(surveyed, &paths));
         }
         before = runs.map(|runs| (runs, paths));
         options.progress.points.fetch_add(1, Ordering::Relaxed);
     }
     Ok(affected)
+}
+
+/// The points that need a bad pack, or cannot be opened themselves; their metadata is not read.
+pub(super) fn affected_by_objects(survey: &Survey, bad: &BadPacks) -> Vec<Affected> {
+    let needing: BTreeSet<_> =
+        bad.iter().flat_map(|pack| survey.needing(pack)).map(|id| (id.volume, id.session)).collect();
+    let is_affected =
+        |surveyed: &&Surveyed| surveyed.point.is_none() || needing.contains(&(surveyed.id.volume, surveyed.id.session));
+    survey.points.iter().filter(is_affected).map(|surveyed| of_point(surveyed, &Paths::everything())).collect()
+}
+
+fn of_point(surveyed: &Surveyed, paths: &Paths) -> Affected {
+    Affected {
+        point: surveyed.id,
+        volume: match &surveyed.point {
+            Some(point) => point.description.volume.name.clone(),
+            None => surveyed.id.volume.to_string(),
+        },
+        paths: paths.named.clone(),
+        paths_count: paths.count,
+    }
 }
 
 /// Paths that are affected: the first of them, and how many.
@@ -81,13 +98,16 @@ impl Paths {
 
 fn look(
     domain: &Domain,
-    options: &CheckOptions,
+    (options, with_signs): (&CheckOptions, bool),
     surveyed: &Surveyed,
     bad: &BadPacks,
     findings: &mut Findings,
 ) -> Result<Paths, Error> {
-    let looked = View::open(domain, surveyed.id, WINDOW_BYTES)
-        .and_then(|view| Contents::read(&view, options, bad).and_then(|contents| walk(&view, options, bad, &contents)));
+    let looked = findings.twice(&surveyed.object, || {
+        let view = View::open(domain, surveyed.id, WINDOW_BYTES)?;
+        let contents = Contents::read(&view, options, bad, with_signs)?;
+        walk(&view, options, bad, &contents)
+    });
     match looked {
         Ok((paths, wrong)) => {
             for what in wrong {
@@ -126,11 +146,11 @@ impl Contents {
         self.sums.get(&(node / 64)).is_some_and(|bits| bits >> (node % 64) & 1 == 1)
     }
 
-    /// Streams both classes side by side.
-    fn read(view: &View, options: &CheckOptions, bad: &BadPacks) -> Result<Contents, Error> {
+    /// Streams both classes side by side; without signatures, which some table has lost, rows cannot contradict each other.
+    fn read(view: &View, options: &CheckOptions, bad: &BadPacks, with_signs: bool) -> Result<Contents, Error> {
         let mut contents = Contents::default();
         let mut rows = view.cursor(Class::Content);
-        let mut signs = SignStream::new(view.cursor(Class::Sign));
+        let mut signs = SignStream::new(with_signs.then(|| view.cursor(Class::Sign)));
         let (mut node, mut next) = (0, rows.next_of_any()?);
         while let Some(row) = next {
             check_cancel(options)?;
@@ -179,7 +199,7 @@ impl Contents {
             return Ok(());
         }
         signs.up_to(u64::MAX, view)?;
-        if signs.contradiction {
+        if signs.contradiction && signs.rows.is_some() {
             self.troubles.insert(node, Trouble::Rows);
         }
         Ok(())
@@ -192,7 +212,8 @@ fn lies_in(extents: &[Extent], bad: &BadPacks) -> bool {
 
 /// The signatures of one node after another, summed up on the way.
 struct SignStream {
-    rows: NodeCursor,
+    /// `None`: they are not at hand.
+    rows: Option<NodeCursor>,
     node: u64,
     next: Option<(u64, Signs)>,
     sum: PageSum,
@@ -201,19 +222,22 @@ struct SignStream {
 }
 
 impl SignStream {
-    fn new(rows: NodeCursor) -> SignStream {
+    fn new(rows: Option<NodeCursor>) -> SignStream {
         SignStream { rows, node: 0, next: None, sum: PageSum::default(), contradiction: false }
     }
 
     fn go(&mut self, node: u64) -> Result<(), Error> {
         (self.node, self.sum, self.contradiction) = (node, PageSum::default(), false);
-        self.rows.go(node)?;
+        if let Some(rows) = &mut self.rows {
+            rows.go(node)?;
+        }
         self.read()
     }
 
     fn read(&mut self) -> Result<(), Error> {
         self.next = None;
-        while let Some(row) = self.rows.next()? {
+        let Some(rows) = &mut self.rows else { return Ok(()) };
+        while let Some(row) = rows.next()? {
             if let (Some(block), Value::Sign(signs)) = (key::block_of(Class::Sign, &row.key), row.value) {
                 self.next = Some((block, signs));
                 break;

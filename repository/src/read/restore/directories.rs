@@ -10,7 +10,7 @@ use crate::Error;
 use crate::codec::DecodeError;
 use crate::read::content::ContentReader;
 use crate::read::path::PathBytes;
-use crate::read::view::{DirectoryRows, Found, Item, View};
+use crate::read::view::{DirectoryRows, Found, Item};
 use crate::read::walk::Directories;
 use crate::source::FileType;
 use crate::target::Metadata;
@@ -82,8 +82,9 @@ pub(super) fn finish(
     for spooled in &entries {
         engine.check()?;
         let found = spool.found(spooled).map_err(|error| Error::Bug(format!("a spooled directory: {error}")))?;
-        let metadata = reader.metadata(&found)?;
-        finish_one(engine, &directories.path(spooled.number), &metadata)?;
+        let path = directories.path(spooled.number);
+        let metadata = engine.metadata(reader, &found, &path)?;
+        finish_one(engine, &path, &metadata)?;
     }
     Ok(())
 }
@@ -111,9 +112,9 @@ fn finish_by_level(
     for group in group_levels(&levels, (bytes_max / REREAD_BYTES).max(1)) {
         let one_level = group.len() == 1;
         let mut waiting: Vec<(u32, PathBytes, Metadata)> = Vec::new();
-        each_below(engine.view, directories, &numbers, &group, |depth, path, found| {
+        each_below(engine, directories, &numbers, &group, |depth, path, found| {
             engine.check()?;
-            let metadata = reader.metadata(found)?;
+            let metadata = engine.metadata(reader, found, &path)?;
             if one_level {
                 return finish_one(engine, &path, &metadata);
             }
@@ -149,25 +150,33 @@ fn group_levels(levels: &BTreeMap<u32, usize>, directories_max: usize) -> Vec<Ra
 
 /// Shows every directory on some levels: the entries of the directories one level above.
 fn each_below(
-    view: &View,
+    engine: &Engine<'_>,
     directories: &Directories,
     by_node: &[u32],
     levels: &Range<u32>,
     mut show: impl FnMut(u32, PathBytes, &Found) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut rows = DirectoryRows::new(view);
+    let mut rows = DirectoryRows::new(engine.view);
     for number in by_node {
         let depth = directories.depth(*number) + 1;
         if !levels.contains(&depth) {
             continue;
         }
-        rows.go(directories.node(*number))?;
-        while let Some(item) = rows.next()? {
-            if let Item::Child(child) = item
-                && child.found.file_type == FileType::Directory
-            {
-                show(depth, directories.path_of(*number, &child.name), &child.found)?;
+        let mut each = || {
+            rows.go(directories.node(*number))?;
+            while let Some(item) = rows.next()? {
+                if let Item::Child(child) = item
+                    && child.found.file_type == FileType::Directory
+                {
+                    show(depth, directories.path_of(*number, &child.name), &child.found)?;
+                }
             }
+            Ok(())
+        };
+        match each() {
+            // The planner has listed what is missing here.
+            Err(error) if engine.skips(&error) => rows = DirectoryRows::new(engine.view),
+            done => done?,
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 //! In: batches of pieces: which bytes of which blob belong where in which file. Out: files. Never: more fetched bytes in memory than its share of the budget, a
 //! blob opened twice in a batch, or a thread that waits for ever when another fails.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,17 +13,20 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::Error;
 use crate::pack::PackSummary;
+use crate::read::content::ContentReader;
 use crate::read::packs::{PackIndex, slice};
+use crate::read::path::PathBytes;
 use crate::read::points::concerns_one_object;
-use crate::read::view::View;
-use crate::target::{Target, TargetError};
+use crate::read::view::{Found, View};
+use crate::target::{Metadata, Target, TargetError};
 use crate::tree::PackId;
 
 use super::RestoreOptions;
 use super::batch::Batch;
 use super::bounds::{Budget, Permit, Underway};
 use super::file::{FileError, FileJob};
-use super::report::FailedList;
+use super::lost::LostRanges;
+use super::report::{Failed, FailedList};
 
 /// Smaller packs are always fetched whole: the directory alone would cost as many requests.
 const WHOLE_PACK_BYTES: u64 = 1 << 20;
@@ -69,6 +73,8 @@ pub(super) struct Engine<'a> {
     budget: Arc<Budget>,
     underway: Arc<Underway>,
     failed: Mutex<FailedList>,
+    /// What was lost of files that may have other names, by node.
+    lost_of_shared: Mutex<HashMap<u64, LostRanges>>,
     failure: Mutex<Option<Error>>,
     stopped: AtomicBool,
 }
@@ -99,6 +105,7 @@ impl<'a> Engine<'a> {
             budget: Budget::new(options.memory_budget_bytes as u64 / 2),
             underway: Arc::default(),
             failed: Mutex::default(),
+            lost_of_shared: Mutex::default(),
             failure: Mutex::new(None),
             stopped: AtomicBool::new(false),
         }
@@ -114,6 +121,9 @@ impl<'a> Engine<'a> {
 
     /// The first failure, or a request to stop.
     pub(super) fn check(&self) -> Result<(), Error> {
+        if let Some(session) = self.view.session() {
+            session.show_life(0);
+        }
         if self.options.cancel.load(Ordering::Relaxed) {
             self.stopped.store(true, Ordering::Release);
             return Err(Error::Cancelled);
@@ -142,8 +152,51 @@ impl<'a> Engine<'a> {
 
     /// Records something that could not be restored.
     pub(super) fn record(&self, path: String, reason: String) {
-        tracing::debug!(%path, %reason, "not restored");
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).add(path, reason);
+        self.record_failed(Failed::new(path, reason));
+    }
+
+    fn record_failed(&self, failed: Failed) {
+        tracing::debug!(path = %failed.path, reason = %failed.reason, "not restored");
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).add(failed);
+    }
+
+    /// True if the restore goes on in spite of this, which is damage.
+    pub(super) fn skips(&self, error: &Error) -> bool {
+        self.options.skip_damaged && (concerns_one_object(error) || matches!(error, Error::Missing(_)))
+    }
+
+    /// What the target needs to know of an entry. With damage skipped, attributes that cannot be read are left out and listed.
+    pub(super) fn metadata(
+        &self,
+        reader: &mut ContentReader<'_>,
+        found: &Found,
+        path: &PathBytes,
+    ) -> Result<Metadata, Error> {
+        reader.metadata(found, &mut |name, error| {
+            if !self.skips(&error) {
+                return Err(error);
+            }
+            let name = name.escape_ascii();
+            self.record(path.display(), format!("it was restored without its attribute {name}: {error}"));
+            Ok(())
+        })
+    }
+
+    /// A file is there with zeros in place of what could not be read.
+    fn record_zeros(&self, file: &FileJob) {
+        let Some(lost) = file.take_lost() else { return };
+        if let Some(node) = file.shared {
+            self.lost_of_shared.lock().unwrap_or_else(PoisonError::into_inner).insert(node, lost.clone());
+        }
+        self.record_failed(Failed::with_zeros(file.path.display(), lost));
+    }
+
+    /// Another name of a file that may have lost something.
+    pub(super) fn record_other_name(&self, path: &PathBytes, node: u64) {
+        let lost = self.lost_of_shared.lock().unwrap_or_else(PoisonError::into_inner).get(&node).cloned();
+        if let Some(lost) = lost {
+            self.record_failed(Failed::with_zeros(path.display(), lost));
+        }
     }
 
     /// The target did not take something: recorded, and the restore goes on unless the target is full.
@@ -206,19 +259,17 @@ impl<'a> Engine<'a> {
 
     /// Content cannot be had: the restore ends, or goes on with zeros.
     fn lose(&self, batch: &Batch, pieces: Range<usize>, error: Error) {
-        let is_lost = concerns_one_object(&error) || matches!(error, Error::Missing(_));
-        if !(self.options.skip_damaged && is_lost) {
+        if !self.skips(&error) {
             self.stop(error);
             return;
         }
+        let why = error.to_string();
         for piece in &batch.pieces[pieces] {
             let file = &batch.files[piece.file as usize];
             if file.has_failed() {
                 continue;
             }
-            let end = (piece.at + u64::from(piece.length)).min(file.size());
-            self.record(file.path.display(), format!("bytes {}..{end} were left as zeros: {error}", piece.at));
-            if let Err(error) = file.leave_zeros(self.target, piece.at, piece.length) {
+            if let Err(error) = file.leave_zeros(self.target, (piece.at, piece.length), &why) {
                 self.file_failed(file, FileError::Target(error));
             }
             self.piece_done(file);
@@ -355,7 +406,10 @@ impl<'a> Engine<'a> {
             return;
         }
         match file.finish(self.target, self.view.domain().hashing()) {
-            Ok(written) => self.written(written),
+            Ok(written) => {
+                self.written(written);
+                self.record_zeros(file);
+            }
             Err(error) => self.file_failed(file, error),
         }
     }

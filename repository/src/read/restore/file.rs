@@ -13,6 +13,8 @@ use crate::read::path::PathBytes;
 use crate::target::{Metadata, Target, TargetError, TargetFile};
 use crate::tree::Sum;
 
+use super::lost::LostRanges;
+
 /// Where the content comes from.
 enum Content {
     /// Small: collected in memory, checked, written at once.
@@ -41,12 +43,14 @@ pub(super) enum Expected {
 /// A file that is being restored.
 pub(super) struct FileJob {
     pub(super) path: PathBytes,
+    /// Its node, if it may have other names.
+    pub(super) shared: Option<u64>,
     metadata: Metadata,
     content: Content,
     /// Pieces that are still to come, and one for the planner while it has not seen all rows.
     remaining: AtomicU32,
-    /// Part of it could not be read and was left as zeros.
-    damaged: AtomicBool,
+    /// What could not be read and was left as zeros.
+    lost: Mutex<LostRanges>,
     failed: AtomicBool,
 }
 
@@ -80,12 +84,18 @@ impl FileJob {
     fn new(path: PathBytes, metadata: Metadata, content: Content) -> FileJob {
         FileJob {
             path,
+            shared: None,
             metadata,
             content,
             remaining: AtomicU32::new(1),
-            damaged: AtomicBool::new(false),
+            lost: Mutex::default(),
             failed: AtomicBool::new(false),
         }
+    }
+
+    /// The same, of a node that may have other names.
+    pub(super) fn of_shared(self, node: Option<u64>) -> FileJob {
+        FileJob { shared: node, ..self }
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -219,15 +229,30 @@ impl FileJob {
     }
 
     /// A range cannot be read: it becomes zeros.
-    pub(super) fn leave_zeros(&self, target: &dyn Target, at: u64, length: u32) -> Result<(), TargetError> {
-        self.damaged.store(true, Ordering::Release);
+    pub(super) fn leave_zeros(
+        &self,
+        target: &dyn Target,
+        (at, length): (u64, u32),
+        why: &str,
+    ) -> Result<(), TargetError> {
         let length = u64::from(length).min(self.metadata.size.saturating_sub(at));
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).add(at, length, why);
         match &self.content {
             Content::Blocks { in_place: true, .. } if length > 0 => {
                 self.with_handle(target, |file| file.zero(at, length))
             }
             _ => Ok(()),
         }
+    }
+
+    /// What was lost of it; asked once, when it is finished.
+    pub(super) fn take_lost(&self) -> Option<LostRanges> {
+        let lost = std::mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner));
+        (!lost.is_empty()).then_some(lost)
+    }
+
+    fn has_lost(&self) -> bool {
+        !self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// All pieces are there: checks the whole and puts it under its name. Returns how many bytes were written.
@@ -237,7 +262,7 @@ impl FileJob {
                 let mut content = std::mem::take(&mut *buffer.lock().unwrap_or_else(PoisonError::into_inner));
                 content.resize(self.metadata.size as usize, 0);
                 let found = if is_zero(&content) { 0 } else { signature_of(&hashing.segment(&content)) };
-                if found != *signature && !self.damaged.load(Ordering::Acquire) {
+                if found != *signature && !self.has_lost() {
                     return Err(FileError::Damaged("its content is not what its signature says".into()));
                 }
                 let file = target.create_file(&self.path.names(), self.metadata.size)?;
@@ -259,7 +284,7 @@ impl FileJob {
 
     fn check_sum(&self, found: PageSum, expected: &Mutex<Option<Expected>>) -> Result<(), FileError> {
         let expected = *expected.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.damaged.load(Ordering::Acquire) {
+        if self.has_lost() {
             return Ok(());
         }
         match expected {

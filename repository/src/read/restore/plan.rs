@@ -168,7 +168,7 @@ impl<'e, 'a> Planner<'e, 'a> {
         self.refuse_existing(view.entries(root.node)?.map(|child| child.map(|child| child.name)))?;
         self.learn_packs()?;
         let mut walker = Walker::new(view, root.node)?;
-        while let Some(number) = walker.next_directory()? {
+        while let Some(number) = walker.next_directory() {
             self.directory(&mut walker, number)?;
         }
         self.flush()?;
@@ -183,7 +183,7 @@ impl<'e, 'a> Planner<'e, 'a> {
         self.engine.options.progress.entries.fetch_add(1, Ordering::Relaxed);
         // The root of a volume that is one file or device was made up for it.
         if root.node != crate::tree::key::ROOT_NODE || view.description().volume.kind == VolumeKind::Filesystem {
-            let metadata = self.reader.metadata(root)?;
+            let metadata = self.engine.metadata(&mut self.reader, root, &PathBytes::default())?;
             if let Err(error) = self.engine.target.finish_directory(&[], &metadata) {
                 self.engine.refused(".".into(), error)?;
             }
@@ -207,7 +207,11 @@ impl<'e, 'a> Planner<'e, 'a> {
             let existing = target.names(&[])?;
             let existing: HashSet<&[u8]> = existing.iter().collect();
             for name in names {
-                let name = name?;
+                let name = match name {
+                    // What cannot be read cannot be in the way: it is not restored either.
+                    Err(error) if self.engine.skips(&error) => break,
+                    name => name?,
+                };
                 if existing.contains(name.as_slice()) {
                     conflicts.push(display_path([name.as_slice()]));
                 }
@@ -233,7 +237,10 @@ impl<'e, 'a> Planner<'e, 'a> {
         let runs = view.runs();
         let named = |class| runs.of(class).iter().flatten();
         for table in named(crate::tree::Class::Content).chain(named(crate::tree::Class::Tree)) {
-            let footer = view.tables().footer(table)?;
+            let footer = match view.tables().footer(table) {
+                Err(error) if self.engine.skips(&error) => continue,
+                footer => footer?,
+            };
             view.packs().learn(footer.packs.iter().map(|used| (used.pack, used.summary)));
         }
         Ok(())
@@ -242,11 +249,32 @@ impl<'e, 'a> Planner<'e, 'a> {
     /// The entries of one directory, which exists in the target.
     fn directory(&mut self, walker: &mut Walker<'a>, number: u32) -> Result<(), Error> {
         let mut extra = self.extra_names(&walker.directories.path(number))?;
-        while let Some(item) = walker.next()? {
+        let mut last: Option<Vec<u8>> = None;
+        loop {
             self.engine.check()?;
+            let item = match walker.next() {
+                Ok(Some(item)) => item,
+                Ok(None) => break,
+                Err(error) if self.engine.skips(&error) => {
+                    // Nobody knows what else was there: nothing of it is removed.
+                    extra.clear();
+                    self.rest_is_unreadable(walker, number, (last.as_deref(), &error));
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
             match item {
+                Item::Unreadable(name, error) => {
+                    if !self.engine.skips(&error) {
+                        return Err(error);
+                    }
+                    extra.remove(name.as_slice());
+                    let path = walker.directories.path_of(number, &name);
+                    self.engine.record(path.display(), format!("it was left out, its inode cannot be read: {error}"));
+                }
                 Item::Child(child) => {
                     extra.remove(child.name.as_slice());
+                    last = Some(child.name.clone());
                     if child.found.file_type == FileType::Directory {
                         self.make_directory(walker, number, &child)?;
                     } else {
@@ -266,6 +294,18 @@ impl<'e, 'a> Planner<'e, 'a> {
             self.remove(&walker.directories.path_of(number, name))?;
         }
         Ok(())
+    }
+
+    /// The metadata of a directory ends in damage. What came before is as the restore point has it, because no row is passed over: older rows would be taken for newer
+    /// ones. The other directories can be read as far as their rows lie elsewhere.
+    fn rest_is_unreadable(&self, walker: &mut Walker<'a>, number: u32, (last, error): (Option<&[u8]>, &Error)) {
+        walker.give_up();
+        let after = match last {
+            Some(name) => format!("its entries after {:?}", name.escape_ascii().to_string()),
+            None => "its entries".to_owned(),
+        };
+        let why = format!("{after} cannot be read, and nothing below them was restored: {error}");
+        self.engine.record(walker.directories.path(number).display(), why);
     }
 
     /// Removes what the restore point has not; a dry run only counts it.
@@ -348,15 +388,8 @@ impl<'e, 'a> Planner<'e, 'a> {
             }
             self.first_names.insert(child.found.node, (place.directory, place.name.into()));
         }
-        let metadata = match self.reader.metadata(&child.found) {
-            Ok(metadata) => metadata,
-            Err(error) if self.engine.options.skip_damaged && crate::read::points::concerns_one_object(&error) => {
-                self.engine.record(place.path().display(), format!("its attributes cannot be read: {error}"));
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
         let path = place.path();
+        let metadata = self.engine.metadata(&mut self.reader, &child.found, &path)?;
         let existing = match self.existing(&path) {
             Ok(existing) => existing,
             Err(error) => return self.engine.refused(path.display(), error),
@@ -411,8 +444,9 @@ impl<'e, 'a> Planner<'e, 'a> {
                 true => Ok(()),
                 false => self.engine.target.make_hard_link(&path.names(), &original.names()),
             });
-            if let Err(error) = made {
-                self.engine.refused(path.display(), error)?;
+            match made {
+                Ok(()) => self.engine.record_other_name(&path, link.node),
+                Err(error) => self.engine.refused(path.display(), error)?,
             }
         }
         Ok(())

@@ -4,6 +4,8 @@ use std::sync::atomic::AtomicU64;
 
 use crate::point::{Outcome, Requests};
 
+use super::lost::{ByteRange, LostRanges};
+
 /// So many are listed by name; all are counted.
 const LISTED_MAX: usize = 1000;
 
@@ -14,6 +16,26 @@ pub struct Failed {
     pub path: String,
     /// Why.
     pub reason: String,
+    /// What of its content is zeros because it could not be read: at most [`super::LOST_RANGES_MAX`] ranges, in order. None: it was left out, or only metadata is missing.
+    pub ranges: Vec<ByteRange>,
+    /// How many ranges there are; those that are not listed are counted as they came, neighbours apart.
+    pub ranges_count: u64,
+    /// Bytes in all of them.
+    pub bytes_lost: u64,
+}
+
+impl Failed {
+    /// Something that was left out, or lacks metadata.
+    pub(super) fn new(path: String, reason: String) -> Failed {
+        Failed { path, reason, ranges: Vec::new(), ranges_count: 0, bytes_lost: 0 }
+    }
+
+    /// A file with zeros in place of what could not be read.
+    pub(super) fn with_zeros(path: String, lost: LostRanges) -> Failed {
+        let (ranges, ranges_count, bytes_lost, why) = lost.into_parts();
+        let reason = format!("{bytes_lost} bytes were left as zeros: {why}");
+        Failed { path, reason, ranges, ranges_count, bytes_lost }
+    }
 }
 
 /// How far a restore is; read it from another thread. One per restore: the report is made of it.
@@ -66,10 +88,10 @@ pub(super) struct FailedList {
 }
 
 impl FailedList {
-    pub(super) fn add(&mut self, path: String, reason: String) {
+    pub(super) fn add(&mut self, failed: Failed) {
         self.count += 1;
         if self.listed.len() < LISTED_MAX {
-            self.listed.push(Failed { path, reason });
+            self.listed.push(failed);
         }
     }
 }

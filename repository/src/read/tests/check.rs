@@ -1,11 +1,14 @@
 //! What a check finds, and what it does not take for damage.
 
 use super::*;
-use crate::read::check::{CheckOptions, CheckOutcome, CheckReport, check};
 
-fn checked(world: &World, read_data: bool) -> CheckReport {
-    let options = CheckOptions { read_data, workers: 2, ..CheckOptions::default() };
+pub(super) fn checked_at(world: &World, level: CheckLevel) -> CheckReport {
+    let options = CheckOptions { level, workers: 2, ..CheckOptions::default() };
     check(&world.domain(), &options).unwrap()
+}
+
+pub(super) fn checked(world: &World, read_data: bool) -> CheckReport {
+    checked_at(world, if read_data { CheckLevel::Data } else { CheckLevel::Structure })
 }
 
 fn assert_sound(world: &World) {

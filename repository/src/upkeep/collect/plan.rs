@@ -252,8 +252,9 @@ fn debris(observed: &Observed) -> Vec<String> {
     for (session, _) in observed.sessions.iter().filter(|(session, seen)| !seen.open && !over.contains(session)) {
         debris.extend(session_names(observed, *session));
     }
-    let gone = observed.quarantine.reports().filter(|(pack, _)| !observed.packs.contains(*pack));
-    debris.extend(gone.map(|(_, name)| name.to_owned()));
+    for pack in observed.quarantine.iter().filter(|pack| !observed.packs.contains(*pack)) {
+        debris.extend(observed.quarantine.reports(pack).map(str::to_owned));
+    }
     debris
 }
 

@@ -8,9 +8,13 @@ use repository::upkeep::{CollectOptions, CollectReport, collect, plan_collection
 
 use super::super::actor::Actor;
 use super::super::process::Process;
+use crate::folder::Folder;
 
 /// Collects.
-pub(crate) struct Collector;
+pub(crate) struct Collector {
+    /// Its machine's disk.
+    cache: Option<Folder>,
+}
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -40,7 +44,8 @@ impl Actor for Collector {
             Ok(keeper) => keeper,
             Err(error) => return process.failed("the domain could not be opened by upkeep", &error),
         };
-        let options = options(&mut process.dice);
+        let cache_directory = self.cache.as_ref().map(|folder| folder.path().to_owned());
+        let options = CollectOptions { cache_directory, ..options(&mut process.dice) };
         if process.dice.one_in(8) {
             match plan_collection(keeper.domain(), &options) {
                 Ok(_) => process.count("collection planned"),
@@ -56,6 +61,11 @@ impl Actor for Collector {
 }
 
 impl Collector {
+    /// With a disk for its cache, or without.
+    pub(crate) fn new(cache: Option<Folder>) -> Collector {
+        Collector { cache }
+    }
+
     /// A run may end because another collector is at work, or because too much would go; it may not find damage where nothing was harmed.
     fn ended(&self, process: &Process, error: &repository::Error) {
         match error.class() {

@@ -11,7 +11,8 @@ use crate::Error;
 use crate::hash::{BLOCK_BYTES, PAGE_BYTES};
 use crate::read::cat::{inline_bytes, inline_signature};
 use crate::read::path::PathBytes;
-use crate::read::view::{Child, Found};
+use crate::read::restore::delta::SignRows;
+use crate::read::view::{BlockRows, Child, Found};
 use crate::source::{FileType, Stat};
 use crate::target::{Metadata, TargetError};
 use crate::tree::{Extent, Inline};
@@ -21,7 +22,7 @@ use crate::read::restore::delta::{Patch, compare, patches};
 use crate::read::restore::file::{Expected, FileError, FileJob};
 
 impl Planner<'_, '_> {
-    /// One regular file: what is right already stays, the rest joins the batch.
+    /// One regular file. With damage skipped, one whose rows cannot be read is left out, or left as it stands.
     pub(super) fn file(
         &mut self,
         path: PathBytes,
@@ -29,6 +30,28 @@ impl Planner<'_, '_> {
         metadata: Metadata,
         existing: Option<Stat>,
     ) -> Result<(), Error> {
+        let shown = path.display();
+        match self.planned_file(path, child, metadata, existing) {
+            Err(error) if self.engine.skips(&error) => {
+                // What failed half-way is not asked again.
+                (self.blocks, self.signs) = (BlockRows::new(self.engine.view), SignRows::new(self.engine.view));
+                let why = "where its content is cannot be read; it was left out, or in place not finished";
+                self.engine.record(shown, format!("{why}: {error}"));
+                Ok(())
+            }
+            planned => planned,
+        }
+    }
+
+    /// What is right already stays, the rest joins the batch.
+    fn planned_file(
+        &mut self,
+        path: PathBytes,
+        child: &Child,
+        metadata: Metadata,
+        existing: Option<Stat>,
+    ) -> Result<(), Error> {
+        let shared = child.shared.then_some(child.found.node);
         let stands = existing.filter(|stat| stat.file_type == FileType::Regular);
         let usable = stands.filter(|stat| self.may_be_changed(stat, child));
         match &child.found.inode.inline {
@@ -39,11 +62,11 @@ impl Planner<'_, '_> {
                 {
                     return Ok(());
                 }
-                self.inline(path, metadata, inline)
+                self.inline(FileJob::inline(path, metadata, inline.signature).of_shared(shared), inline)
             }
             None => match usable {
-                Some(stat) => self.blocks_in_place(path, &child.found, metadata, &stat),
-                None => self.blocks(path, &child.found, metadata),
+                Some(stat) => self.blocks_in_place(path, child, metadata, &stat),
+                None => self.blocks(FileJob::blocks(path, metadata, None).of_shared(shared), &child.found),
             },
         }
     }
@@ -97,12 +120,11 @@ impl Planner<'_, '_> {
         options.dry_run
     }
 
-    fn inline(&mut self, path: PathBytes, metadata: Metadata, inline: &Inline) -> Result<(), Error> {
+    fn inline(&mut self, file: FileJob, inline: &Inline) -> Result<(), Error> {
         if self.only_counted(stored_bytes(&inline.extents)) {
             return Ok(());
         }
-        let size = metadata.size;
-        let file = Arc::new(FileJob::inline(path, metadata, inline.signature));
+        let (size, file) = (file.size(), Arc::new(file));
         let sources = inline.extents.iter().filter_map(|extent| extent.source.map(|from| (extent, from)));
         let pieces: Vec<_> = sources.filter(|(extent, _)| position(0, extent) < size).collect();
         if pieces.is_empty() {
@@ -119,9 +141,18 @@ impl Planner<'_, '_> {
     }
 
     /// A large file that is made new.
-    fn blocks(&mut self, path: PathBytes, found: &Found, metadata: Metadata) -> Result<(), Error> {
-        let size = metadata.size;
-        let file = Arc::new(FileJob::blocks(path, metadata, None));
+    fn blocks(&mut self, file: FileJob, found: &Found) -> Result<(), Error> {
+        let file = Arc::new(file);
+        let planned = self.planned_blocks(&file, found);
+        if planned.is_err() {
+            // Pieces of it may be under way.
+            file.fail();
+        }
+        planned
+    }
+
+    fn planned_blocks(&mut self, file: &Arc<FileJob>, found: &Found) -> Result<(), Error> {
+        let size = file.size();
         let mut number = self.batch.add_file(file.clone());
         let mut pieces = 0u64;
         self.blocks.go(found)?;
@@ -141,7 +172,7 @@ impl Planner<'_, '_> {
             }
         }
         self.open_files += usize::from(pieces > 1);
-        self.all_rows_seen(&file, found);
+        self.all_rows_seen(file, found);
         self.flush_if_full()
     }
 
@@ -162,24 +193,31 @@ impl Planner<'_, '_> {
     fn blocks_in_place(
         &mut self,
         path: PathBytes,
-        found: &Found,
+        child: &Child,
         metadata: Metadata,
         stat: &Stat,
     ) -> Result<(), Error> {
         let (target, options) = (self.engine.target, self.engine.options);
+        let (found, shared) = (&child.found, child.shared.then_some(child.found.node));
         let size = metadata.size;
         if options.dry_run && stat.size != size {
             // Opening it would already change its size.
-            return self.blocks(path, found, metadata);
+            return self.blocks(FileJob::blocks(path, metadata, None), found);
         }
         let handle = match target.open_file(&path.names(), size) {
             Ok(handle) => handle,
             Err(error @ TargetError::Full { .. }) => return Err(error.into()),
             Err(error) => return self.engine.refused(path.display(), error),
         };
-        let file = Arc::new(FileJob::blocks(path, metadata, Some(handle)));
+        let file = Arc::new(FileJob::blocks(path, metadata, Some(handle)).of_shared(shared));
         self.open_files += 1;
-        let differs = self.compare_blocks(&file, found)?;
+        let differs = match self.compare_blocks(&file, found) {
+            Err(error) => {
+                file.fail();
+                return Err(error);
+            }
+            Ok(differs) => differs,
+        };
         if !differs && !file.has_failed() {
             options.progress.files_skipped_equal.fetch_add(1, Ordering::Relaxed);
         }
