@@ -7,7 +7,7 @@ use std::sync::Arc;
 use repository::generated::Dice;
 
 use super::actor::Actor;
-use super::actors::collector::Collector;
+use super::actors::collector::{Collector, Haste};
 use super::actors::forgetter::Forgetter;
 use super::actors::reader::Reader;
 use super::actors::stranger::Stranger;
@@ -43,9 +43,10 @@ impl Scenario {
             actors.push(Box::new(Writer::new(volume, journal, pack_bytes, checkpoint_bytes)));
         }
         (0..dice.below(3)).for_each(|_| actors.push(Box::new(Reader)));
+        let haste = [Haste::Mixed, Haste::Mixed, Haste::Points, Haste::All][dice.below(4) as usize];
         for _ in 0..1 + dice.below(3) {
             let cache = dice.one_in(3).then(|| Folder::new("simulated-cache"));
-            actors.push(Box::new(Collector::new(cache)));
+            actors.push(Box::new(Collector::new(cache, haste)));
         }
         (0..dice.below(3)).for_each(|_| actors.push(Box::new(Forgetter)));
         (0..dice.below(2)).for_each(|_| actors.push(Box::new(Stranger)));
