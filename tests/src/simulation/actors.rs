@@ -4,5 +4,6 @@ pub(crate) mod collector;
 pub(crate) mod forgetter;
 pub(crate) mod reader;
 pub(crate) mod stranger;
+pub(crate) mod verifier;
 pub(crate) mod volume;
 pub(crate) mod writer;

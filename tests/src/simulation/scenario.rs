@@ -7,10 +7,11 @@ use std::sync::Arc;
 use repository::generated::Dice;
 
 use super::actor::Actor;
-use super::actors::collector::Collector;
+use super::actors::collector::{Collector, Haste};
 use super::actors::forgetter::Forgetter;
 use super::actors::reader::Reader;
 use super::actors::stranger::Stranger;
+use super::actors::verifier::Verifier;
 use super::actors::volume::Volume;
 use super::actors::writer::Writer;
 use super::weather::Weather;
@@ -42,9 +43,14 @@ impl Scenario {
             actors.push(Box::new(Writer::new(volume, journal, pack_bytes, checkpoint_bytes)));
         }
         (0..dice.below(3)).for_each(|_| actors.push(Box::new(Reader)));
-        (0..1 + dice.below(3)).for_each(|_| actors.push(Box::new(Collector)));
+        let haste = [Haste::Mixed, Haste::Mixed, Haste::Points, Haste::All][dice.below(4) as usize];
+        for _ in 0..1 + dice.below(3) {
+            let cache = dice.one_in(3).then(|| Folder::new("simulated-cache"));
+            actors.push(Box::new(Collector::new(cache, haste)));
+        }
         (0..dice.below(3)).for_each(|_| actors.push(Box::new(Forgetter)));
         (0..dice.below(2)).for_each(|_| actors.push(Box::new(Stranger)));
+        (0..dice.below(2)).for_each(|_| actors.push(Box::new(Verifier::default())));
         let weather = Weather::of(&mut dice);
         let steps = 200 + dice.below(800);
         let patience = [1, 2, 4, 16][dice.below(4) as usize];

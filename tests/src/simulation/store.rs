@@ -176,7 +176,13 @@ fn result(meta: ObjectMeta, range: Range<u64>, body: Bytes, broken_off: bool) ->
 
 /// Notes what an actor is about to put.
 fn sent(world: &mut World, name: &str, bytes: &Bytes) {
-    let attempt = world.standings[world.turn].backing_up.clone();
+    let standing = &world.standings[world.turn];
+    let attempt = standing.backing_up.clone();
+    if let Ok(ParsedName::Point { session, .. }) = ParsedName::parse(name)
+        && standing.session != Some(session)
+    {
+        world.tally.count("commit of a session that another process announced");
+    }
     if let Some(truth) = &mut world.truth {
         let held = truth.send(name, bytes, attempt.as_ref());
         world.claim(held);

@@ -113,8 +113,12 @@ impl Truth {
             Ok(ParsedName::SessionOpen { session, .. }) => {
                 self.open.remove(&session);
             }
-            Ok(ParsedName::Mark { volume, session, .. }) => {
-                if let Some(marks) = self.marks.get_mut(&PointId { volume, session }) {
+            Ok(ParsedName::Mark { volume, session, mark, .. }) => {
+                let point = PointId { volume, session };
+                if mark == Mark::Retired && self.is_valid(point) && self.has(point, mark) {
+                    return Err(format!("retired: {session} is valid and its mark is deleted"));
+                }
+                if let Some(marks) = self.marks.get_mut(&point) {
                     marks.remove(name);
                 }
             }

@@ -8,16 +8,38 @@ use repository::upkeep::{CollectOptions, CollectReport, collect, plan_collection
 
 use super::super::actor::Actor;
 use super::super::process::Process;
+use crate::folder::Folder;
 
 /// Collects.
-pub(crate) struct Collector;
+pub(crate) struct Collector {
+    /// Its machine's disk.
+    cache: Option<Folder>,
+    /// How it chooses its margins.
+    haste: Haste,
+}
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// How long collectors wait before they take anything away.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Haste {
+    /// Each time as the dice say.
+    Mixed,
+    /// What is retired goes at once.
+    Points,
+    /// Whoever is not heard of is ended at once, too.
+    All,
+}
+
 /// Any margins.
-fn options(dice: &mut Dice) -> CollectOptions {
+fn options(dice: &mut Dice, haste: Haste) -> CollectOptions {
     let mut wait = || [Duration::ZERO, HOUR, 24 * HOUR, 24 * HOUR][dice.below(4) as usize];
-    let (grace, session_grace, checkpoint_age) = (wait(), wait(), 7 * wait());
+    let mixed = (wait(), wait(), 7 * wait());
+    let (grace, session_grace, checkpoint_age) = match haste {
+        Haste::Mixed => mixed,
+        Haste::Points => (Duration::ZERO, 24 * HOUR, Duration::ZERO),
+        Haste::All => (Duration::ZERO, Duration::ZERO, Duration::ZERO),
+    };
     let share_percent_max = if dice.one_in(4) { CollectOptions::default().share_percent_max } else { 100 };
     CollectOptions { grace, session_grace, checkpoint_age, share_percent_max, ..CollectOptions::default() }
 }
@@ -40,7 +62,8 @@ impl Actor for Collector {
             Ok(keeper) => keeper,
             Err(error) => return process.failed("the domain could not be opened by upkeep", &error),
         };
-        let options = options(&mut process.dice);
+        let cache_directory = self.cache.as_ref().map(|folder| folder.path().to_owned());
+        let options = CollectOptions { cache_directory, ..options(&mut process.dice, self.haste) };
         if process.dice.one_in(8) {
             match plan_collection(keeper.domain(), &options) {
                 Ok(_) => process.count("collection planned"),
@@ -56,6 +79,11 @@ impl Actor for Collector {
 }
 
 impl Collector {
+    /// With a disk for its cache, or without.
+    pub(crate) fn new(cache: Option<Folder>, haste: Haste) -> Collector {
+        Collector { cache, haste }
+    }
+
     /// A run may end because another collector is at work, or because too much would go; it may not find damage where nothing was harmed.
     fn ended(&self, process: &Process, error: &repository::Error) {
         match error.class() {
