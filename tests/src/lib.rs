@@ -5,5 +5,6 @@
 
 pub mod azure;
 pub mod folder;
+pub mod protocol;
 pub mod s3;
 pub mod server;

@@ -1,0 +1,355 @@
+//! Replica: a source whose points are copied to a target that collects garbage itself.
+//!
+//! In: bounds and rules. Out: every state in which source, replicators, target and its collectors can be. Never: models the source in detail:
+//! what [`super::repository`] proves of a repository is taken as given here (a valid point is complete; `.open`, `.point`, marks go in this
+//! order; names never recur).
+
+use std::fmt;
+
+use stateright::{Model, Property};
+
+use super::{
+    check::Seen,
+    collector::{Collector, Duties, Lists, Operation as Upkeep, program},
+    replicator::{Copying, Operation as Copy, Replicator},
+    rules::{Rule, Rules},
+    set::Set,
+    store::{Kind, Late, Left, SESSIONS, Store},
+};
+
+/// How far the model reaches.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// The packs that each source point needs. The first point is there from the start, the others come one after the other.
+    pub needs: Vec<Set>,
+    /// Runs of each replicator; a run copies one point or records what is gone.
+    pub replicator_runs: Vec<u8>,
+    /// Runs of each of the target's collectors.
+    pub collector_runs: Vec<u8>,
+    /// Points that the source's retention dooms.
+    pub source_dooms: u8,
+    /// Points that the target's retention dooms.
+    pub target_dooms: u8,
+    /// Late requests, at the source and at the target.
+    pub lates: u8,
+    /// Whether the target may be promoted.
+    pub promotion: bool,
+    /// How lists are read.
+    pub lists: Lists,
+}
+
+/// The source, as far as a replicator sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Source {
+    /// `.open`s.
+    pub open: Set,
+    /// `.point`s.
+    pub point: Set,
+    /// `doomed` marks.
+    pub doomed: Set,
+    /// Packs.
+    pub packs: Set,
+    committed: u8,
+    dooms: u8,
+    lates: u8,
+    late: Set,
+}
+
+/// Everything.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct World {
+    /// Where points come from.
+    pub source: Source,
+    /// Where they are copied to.
+    pub target: Store,
+    replicators: [Replicator; 2],
+    collectors: [Collector; 2],
+    reported: Set,
+    may_promote: bool,
+}
+
+/// One store operation and the world after it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Action {
+    what: What,
+    next: World,
+}
+
+/// Who did what.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[allow(missing_docs, reason = "the variants are the operations of the source, of the operator, of requests in flight and of the actors")]
+pub enum What {
+    SourceCommits { point: u8 },
+    SourceDooms { point: u8 },
+    SourceDeletesPack { pack: u8 },
+    SourceDeletesOpen { point: u8 },
+    SourceDeletesPoint { point: u8 },
+    SourceDeletesMarks { point: u8 },
+    LateAtSource { point: u8 },
+    LateAtTarget { kind: Kind, number: u8 },
+    Promote,
+    Replicator(u8, Copy),
+    TargetCollector(u8, Upkeep),
+}
+
+/// The model: bounds, rules and what follows from them.
+#[derive(Debug)]
+pub struct Replica {
+    bounds: Bounds,
+    rules: Rules,
+    duties: Duties,
+    alone: Duties,
+    seen: Seen,
+}
+
+impl Replica {
+    /// The model with these bounds and rules.
+    pub fn new(bounds: Bounds, rules: Rules) -> Replica {
+        let points = bounds.needs.len() as u8;
+        let packs = bounds.needs.iter().fold(Set::EMPTY, |all, &needs| all | needs);
+        let duties = Duties {
+            rules,
+            program: program(rules, true),
+            lists: bounds.lists,
+            sessions: points,
+            packs: packs.iter().last().map_or(0, |last| last + 1),
+            own: [Set::EMPTY; SESSIONS],
+            target: true,
+            any_order: false,
+            alone: false,
+        };
+        let alone = Duties { lists: Lists::AtOnce, alone: true, ..duties.clone() };
+        Replica { bounds, rules, duties, alone, seen: Seen::default() }
+    }
+
+    fn needs(&self, points: Set) -> Set {
+        points.iter().fold(Set::EMPTY, |all, point| all | self.bounds.needs[point as usize])
+    }
+
+    /// What is valid at the source.
+    fn valid_at_source(&self, source: &Source) -> Set {
+        (source.point & source.open) - source.doomed
+    }
+
+    /// What the source's writers, retention and collector do, in the order that the protocol prescribes.
+    fn source_steps(&self, world: &World, out: &mut Vec<Action>) {
+        let source = world.source;
+        let mut go = |what: What, source: Source| out.push(Action { what, next: World { source, ..*world } });
+        let next = source.committed;
+        if let Some(&needs) = self.bounds.needs.get(next as usize) {
+            // What a new point shares with older ones is pinned, so it is there.
+            let shared = needs & self.needs(Set::below(next));
+            if shared.within(source.packs) {
+                let mut after = Source { packs: source.packs | needs, committed: next + 1, ..source };
+                after.open |= Set::of(next);
+                after.point |= Set::of(next);
+                go(What::SourceCommits { point: next }, after);
+                if source.lates > 0 {
+                    after.lates -= 1;
+                    after.late |= Set::of(next);
+                    go(What::SourceCommits { point: next }, after);
+                }
+            }
+        }
+        if source.dooms > 0 {
+            for point in self.valid_at_source(&source).iter() {
+                let doomed = source.doomed | Set::of(point);
+                go(What::SourceDooms { point }, Source { doomed, dooms: source.dooms - 1, ..source });
+            }
+        }
+        for (what, after) in self.source_sweeps(&source) {
+            go(what, after);
+        }
+        for point in source.late.iter() {
+            let late = source.late - Set::of(point);
+            go(What::LateAtSource { point }, Source { late, point: source.point | Set::of(point), ..source });
+        }
+    }
+
+    fn source_sweeps(&self, source: &Source) -> Vec<(What, Source)> {
+        let live = self.needs(self.valid_at_source(source));
+        let mut sweeps = Vec::new();
+        for pack in (source.packs - live).iter() {
+            let packs = source.packs - Set::of(pack);
+            sweeps.push((What::SourceDeletesPack { pack }, Source { packs, ..*source }));
+        }
+        for point in source.doomed.iter() {
+            let one = Set::of(point);
+            sweeps.push(if source.open.has(point) {
+                (What::SourceDeletesOpen { point }, Source { open: source.open - one, ..*source })
+            } else if source.point.has(point) {
+                (What::SourceDeletesPoint { point }, Source { point: source.point - one, ..*source })
+            } else {
+                (What::SourceDeletesMarks { point }, Source { doomed: source.doomed - one, ..*source })
+            });
+        }
+        sweeps
+    }
+
+    fn replicator_steps(&self, world: &World, out: &mut Vec<Action>) {
+        for (number, replicator) in world.replicators.iter().enumerate() {
+            let copying = Copying { source: &world.source, rules: self.rules, lists: self.bounds.lists, needs: &self.bounds.needs };
+            let mut successors = Vec::new();
+            replicator.successors(&world.target, &copying, &mut successors);
+            for (operation, target, replicator) in successors {
+                let mut next = World { target, ..*world };
+                next.replicators[number] = replicator;
+                if let Copy::Report { point } = operation {
+                    next.reported |= Set::of(point);
+                }
+                out.push(Action { what: What::Replicator(number as u8, operation), next });
+            }
+        }
+    }
+
+    fn collector_steps(&self, world: &World, duties: &Duties, out: &mut Vec<Action>) {
+        for (number, collector) in world.collectors.iter().enumerate() {
+            let mut successors = Vec::new();
+            collector.successors(&world.target, duties, &mut successors);
+            for (operation, target, collector) in successors {
+                let mut next = World { target, ..*world };
+                next.collectors[number] = collector;
+                out.push(Action { what: What::TargetCollector(number as u8, operation), next });
+            }
+        }
+    }
+
+    /// Claim D: everybody has stopped and late requests have landed; the source is swept, a replicator runs to its end, the target is
+    /// collected twice.
+    fn converges(&self, world: &World) -> bool {
+        let mut end = *world;
+        end.target = world.target.settled();
+        end.source.point |= std::mem::take(&mut end.source.late);
+        // A `.point` that landed again is doomed again.
+        end.source.doomed |= end.source.point - end.source.open;
+        while let Some((_, source)) = self.source_sweeps(&end.source).pop() {
+            end.source = source;
+        }
+        let valid = self.valid_at_source(&end.source);
+        if !end.target.promoted {
+            for point in (valid - end.target.doomed).iter() {
+                end.target.put(Kind::Point, point);
+                end.target.needs[point as usize] = self.bounds.needs[point as usize];
+                end.target.packs |= self.bounds.needs[point as usize];
+                end.target.put(Kind::Open, point);
+            }
+            end.target.gone_packs |= end.target.packs - end.source.packs;
+            end.target.gone_points |= end.target.point - end.source.point;
+        }
+        end.collectors = [Collector::new(2, &self.alone), Collector::default()];
+        let mut out = Vec::new();
+        while end.collectors[0].runs > 0 {
+            out.clear();
+            self.collector_steps(&end, &self.alone, &mut out);
+            let Some(action) = out.first() else { return false };
+            end = action.next;
+        }
+        let kept = end.target.valid();
+        let same = end.target.promoted || valid.within(kept);
+        same && end.target.point == kept && end.target.open == kept && end.target.packs == end.target.needs_of(kept)
+    }
+}
+
+impl Model for Replica {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        let first = Set::of(0);
+        let source = Source {
+            open: first,
+            point: first,
+            packs: self.needs(first),
+            committed: 1,
+            dooms: self.bounds.source_dooms,
+            lates: self.bounds.lates,
+            ..Source::default()
+        };
+        let left = Left { dooms: self.bounds.target_dooms, lates: self.bounds.lates, losses: 0 };
+        let mut world = World {
+            source,
+            target: Store { left, ..Store::default() },
+            replicators: [Replicator::default(); 2],
+            collectors: [Collector::default(); 2],
+            reported: Set::EMPTY,
+            may_promote: self.bounds.promotion,
+        };
+        for (number, &runs) in self.bounds.replicator_runs.iter().enumerate() {
+            world.replicators[number] = Replicator::new(runs);
+        }
+        for (number, &runs) in self.bounds.collector_runs.iter().enumerate() {
+            world.collectors[number] = Collector::new(runs, &self.duties);
+        }
+        vec![world]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        self.source_steps(world, actions);
+        self.replicator_steps(world, actions);
+        self.collector_steps(world, &self.duties, actions);
+        for (kind, number, target) in world.target.landings() {
+            actions.push(Action { what: What::LateAtTarget { kind, number }, next: World { target, ..*world } });
+        }
+        if world.may_promote {
+            let target = Store { promoted: true, ..world.target };
+            actions.push(Action { what: What::Promote, next: World { target, may_promote: false, ..*world } });
+        }
+    }
+
+    fn next_state(&self, _: &World, action: Action) -> Option<World> {
+        Some(action.next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("B: what is valid at the target is complete", |_, world: &World| {
+                world.target.valid().iter().all(|point| world.target.complete(point))
+            }),
+            Property::always("A: what was reported as replicated stays until the target dooms it", |_, world: &World| {
+                (world.reported - world.target.ever_doomed).within(world.target.valid())
+            }),
+            Property::always("K: the target dooms nothing that is valid at the source", |model: &Replica, world: &World| {
+                world.target.promoted || (world.target.doomed & model.valid_at_source(&world.source)).is_empty()
+            }),
+            Property::always("D: when everybody has stopped, source and target converge", |model: &Replica, world: &World| {
+                let quiet = world.target.late == Late::default();
+                !quiet || !model.seen.first_time((world.source, world.target)) || model.converges(world)
+            }),
+        ]
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let World { source, target, .. } = self.next;
+        write!(
+            f,
+            "{:60} source: open {:?} point {:?} doomed {:?} packs {:?} | target: open {:?} point {:?} doomed {:?} packs {:?}",
+            format!("{:?}", self.what),
+            source.open,
+            source.point,
+            source.doomed,
+            source.packs,
+            target.open,
+            target.point,
+            target.doomed,
+            target.packs,
+        )
+    }
+}
+
+/// Rules that only exist where something is replicated.
+pub const RULES: [Rule; 12] = [
+    Rule::PointAnnouncesCopy,
+    Rule::LookAtSource,
+    Rule::SourceMarksBeforeOpen,
+    Rule::TargetListedAfterLook,
+    Rule::OpenCopiedLast,
+    Rule::LookAtTargetMarks,
+    Rule::LookForPromotion,
+    Rule::OnlyGonePacksGo,
+    Rule::OnlyGonePointsDoomed,
+    Rule::TargetListedBeforeSource,
+    Rule::GoneReadFirst,
+    Rule::TombstonesStay,
+];
