@@ -42,9 +42,11 @@ where
     M::Action: Clone + PartialEq + fmt::Display,
 {
     let search = model.checker().finish_when(HasDiscoveries::Any).target_state_count(transitions_max).spawn_bfs().join();
-    let broken = search.discoveries().into_iter().next().map(|(claim, path)| Broken {
-        claim,
-        trace: path.into_actions().iter().map(ToString::to_string).collect(),
+    // One state may break several claims; the first in the model's order is the one to read.
+    let claims = search.model().properties();
+    let broken = claims.iter().find_map(|claim| {
+        let trace = search.discovery(claim.name)?.into_actions().iter().map(ToString::to_string).collect();
+        Some(Broken { claim: claim.name, trace })
     });
     Outcome {
         states: search.unique_state_count(),

@@ -151,8 +151,10 @@ pub fn program(rules: Rules, target: bool) -> Vec<Step> {
         move_behind(Roots, Doom);
     }
     if target {
-        let first = if rules.keep(Rule::GoneReadFirst) { 0 } else { steps.len() - 1 };
-        steps.insert(first, ReadGone);
+        steps.insert(0, ReadGone);
+        if !rules.keep(Rule::GoneReadFirst) {
+            steps.insert(steps.len() - 1, ReadGone);
+        }
     }
     let names = match (rules.keep(Rule::MarksGoLast), rules.keep(Rule::OpenGoesBeforePoint)) {
         (true, true) => [DeleteOpen, DeletePoint, DeleteMarks],

@@ -20,8 +20,10 @@ use super::{
 /// How far the model reaches.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// The packs that each source point needs. The first point is there from the start, the others come one after the other.
+    /// The packs that each source point needs.
     pub needs: Vec<Set>,
+    /// How many of the points are there from the start; the others come one after the other.
+    pub committed: u8,
     /// Runs of each replicator; a run copies one point or records what is gone.
     pub replicator_runs: Vec<u8>,
     /// Runs of each of the target's collectors.
@@ -65,6 +67,7 @@ pub struct World {
     replicators: [Replicator; 2],
     collectors: [Collector; 2],
     reported: Set,
+    zombie_reported: bool,
     may_promote: bool,
 }
 
@@ -194,8 +197,9 @@ impl Replica {
             for (operation, target, replicator) in successors {
                 let mut next = World { target, ..*world };
                 next.replicators[number] = replicator;
-                if let Copy::Report { point } = operation {
+                if let Copy::Report { point, zombie } = operation {
                     next.reported |= Set::of(point);
+                    next.zombie_reported |= zombie;
                 }
                 out.push(Action { what: What::Replicator(number as u8, operation), next });
             }
@@ -255,12 +259,12 @@ impl Model for Replica {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        let first = Set::of(0);
+        let first = Set::below(self.bounds.committed);
         let source = Source {
             open: first,
             point: first,
             packs: self.needs(first),
-            committed: 1,
+            committed: self.bounds.committed,
             dooms: self.bounds.source_dooms,
             lates: self.bounds.lates,
             ..Source::default()
@@ -272,6 +276,7 @@ impl Model for Replica {
             replicators: [Replicator::default(); 2],
             collectors: [Collector::default(); 2],
             reported: Set::EMPTY,
+            zombie_reported: false,
             may_promote: self.bounds.promotion,
         };
         for (number, &runs) in self.bounds.replicator_runs.iter().enumerate() {
@@ -306,7 +311,7 @@ impl Model for Replica {
                 world.target.valid().iter().all(|point| world.target.complete(point))
             }),
             Property::always("A: what was reported as replicated stays until the target dooms it", |_, world: &World| {
-                (world.reported - world.target.ever_doomed).within(world.target.valid())
+                !world.zombie_reported && (world.reported - world.target.ever_doomed).within(world.target.valid())
             }),
             Property::always("K: the target dooms nothing that is valid at the source", |model: &Replica, world: &World| {
                 world.target.promoted || (world.target.doomed & model.valid_at_source(&world.source)).is_empty()
@@ -339,11 +344,10 @@ impl fmt::Display for Action {
 }
 
 /// Rules that only exist where something is replicated.
-pub const RULES: [Rule; 12] = [
+pub const RULES: [Rule; 11] = [
     Rule::PointAnnouncesCopy,
     Rule::LookAtSource,
     Rule::SourceMarksBeforeOpen,
-    Rule::TargetListedAfterLook,
     Rule::OpenCopiedLast,
     Rule::LookAtTargetMarks,
     Rule::LookForPromotion,

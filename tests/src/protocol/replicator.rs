@@ -44,7 +44,7 @@ pub enum Operation {
     PutPack { pack: u8 },
     PutOpen { point: u8 },
     LookAtTargetMarks { point: u8, doomed: bool },
-    Report { point: u8 },
+    Report { point: u8, zombie: bool },
     RecordTarget { packs: Set, points: Set },
     RecordSource { packs: Set, points: Set },
     PutGone { packs: Set, points: Set },
@@ -73,6 +73,8 @@ pub struct Replicator {
     cursor: u8,
     /// A pack that was read and not yet put.
     holds: bool,
+    /// Not known to it: when it put `.open`, the target had already doomed the point.
+    zombie: bool,
     missing: Set,
     packs: Set,
     points: Set,
@@ -142,12 +144,8 @@ impl Replicator {
         if rules.keep(Rule::LookForPromotion) {
             looks.push(LookForPromotion);
         }
-        if rules.keep(Rule::TargetListedAfterLook) {
-            looks.push(ListTarget);
-        } else {
-            looks.insert(0, ListTarget);
-        }
-        let mut stages = vec![Stage::Begin];
+        // Listed before the looks: it may be as old as a replicator likes, because what was seen is gone only if the look fails.
+        let mut stages = vec![Stage::Begin, ListTarget];
         if rules.keep(Rule::PointAnnouncesCopy) {
             stages.push(PutPoint);
         }
@@ -181,7 +179,8 @@ impl Replicator {
 
     fn copy_point(&self, target: &Store, copying: &Copying<'_>, out: &mut Successors) {
         let point = self.point;
-        let next = self.after(self.stage, copying.rules);
+        let mut next = self.after(self.stage, copying.rules);
+        next.zombie |= self.stage == Stage::PutOpen && target.ever_doomed.has(point);
         let mut store = *target;
         let mut put = |kind: Kind, operation: Operation| {
             store.put(kind, point);
@@ -207,7 +206,7 @@ impl Replicator {
                 let doomed = target.doomed.has(point);
                 (Operation::LookAtTargetMarks { point, doomed }, doomed)
             }
-            _ => (Operation::Report { point }, false),
+            _ => (Operation::Report { point, zombie: self.zombie }, false),
         };
         out.push((operation, *target, if over { self.ended() } else { next }));
     }

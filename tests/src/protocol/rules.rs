@@ -66,8 +66,6 @@ pub enum Rule {
     LookAtSource,
     /// R2: marks are looked at before `.open`.
     SourceMarksBeforeOpen,
-    /// R3: what the target lacks is asked after that look.
-    TargetListedAfterLook,
     /// R4: `.open` is copied last.
     OpenCopiedLast,
     /// R5: the target's marks are looked at before a copy is reported.
