@@ -8,8 +8,13 @@
 
 pub mod check;
 pub mod collector;
+pub mod configurations;
+pub mod quarantine;
 pub mod replica;
 pub mod replicator;
+pub mod repository;
+pub mod rotation;
 pub mod rules;
 pub mod set;
 pub mod store;
+pub mod writer;

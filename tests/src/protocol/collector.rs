@@ -62,6 +62,7 @@ pub enum Operation {
     PutAbort { session: u8 },
     LookBeforeDead { session: u8, committed: bool },
     PutDead { session: u8 },
+    Fails,
 }
 
 /// How the keys of one list are read.
@@ -94,12 +95,14 @@ pub struct Duties {
     pub target: bool,
     /// Whether packs may be deleted in any order.
     pub any_order: bool,
+    /// Whether a list or get may fail, which ends the run.
+    pub failures: bool,
     /// Nobody else acts any more: nothing is chosen, nobody is alive.
     pub alone: bool,
 }
 
 /// One collector: what it has seen in its present run.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Collector {
     /// Runs left, the present one included.
     pub runs: u8,
@@ -185,6 +188,9 @@ impl Collector {
             return;
         }
         let first = out.len();
+        if duties.failures && self.runs > 1 && self.at > 0 {
+            out.push((Operation::Fails, *store, self.ended()));
+        }
         match duties.program[self.at as usize] {
             Step::ReadGone => self.read_gone(store, duties, out),
             Step::ListPoints | Step::ListMarks | Step::ListPacks | Step::ListSessions => self.list(store, duties, out),

@@ -11,10 +11,11 @@ use stateright::{Model, Property};
 use super::{
     check::Seen,
     collector::{Collector, Duties, Lists, Operation as Upkeep, program},
-    replicator::{Copying, Operation as Copy, Replicator},
-    rules::{Rule, Rules},
+    replicator::{Copying, Operation as Copy, Replicator, Task},
+    rules::Rules,
     set::Set,
     store::{Kind, Late, Left, SESSIONS, Store},
+    writer::{Operation as Read, Pins, Purpose, Session, Writer},
 };
 
 /// How far the model reaches.
@@ -24,10 +25,10 @@ pub struct Bounds {
     pub needs: Vec<Set>,
     /// How many of the points are there from the start; the others come one after the other.
     pub committed: u8,
-    /// Runs of each replicator; a run copies one point or records what is gone.
-    pub replicator_runs: Vec<u8>,
+    /// What each replicator does, and how often.
+    pub replicators: Vec<(Task, u8)>,
     /// Runs of each of the target's collectors.
-    pub collector_runs: Vec<u8>,
+    pub runs: Vec<u8>,
     /// Points that the source's retention dooms.
     pub source_dooms: u8,
     /// Points that the target's retention dooms.
@@ -36,8 +37,12 @@ pub struct Bounds {
     pub lates: u8,
     /// Whether the target may be promoted.
     pub promotion: bool,
+    /// Whether somebody reads in the target for a long time.
+    pub reader: bool,
     /// How lists are read.
     pub lists: Lists,
+    /// Whether states that differ only in which replicator or which collector is which count as one.
+    pub symmetric: bool,
 }
 
 /// The source, as far as a replicator sees it.
@@ -66,6 +71,7 @@ pub struct World {
     pub target: Store,
     replicators: [Replicator; 2],
     collectors: [Collector; 2],
+    reader: Writer,
     reported: Set,
     zombie_reported: bool,
     may_promote: bool,
@@ -93,6 +99,7 @@ pub enum What {
     Promote,
     Replicator(u8, Copy),
     TargetCollector(u8, Upkeep),
+    Reader(Read),
 }
 
 /// The model: bounds, rules and what follows from them.
@@ -100,6 +107,7 @@ pub enum What {
 pub struct Replica {
     bounds: Bounds,
     rules: Rules,
+    reader: Session,
     duties: Duties,
     alone: Duties,
     seen: Seen,
@@ -114,15 +122,25 @@ impl Replica {
             rules,
             program: program(rules, true),
             lists: bounds.lists,
-            sessions: points,
+            sessions: points + u8::from(bounds.reader),
             packs: packs.iter().last().map_or(0, |last| last + 1),
             own: [Set::EMPTY; SESSIONS],
             target: true,
             any_order: false,
+            failures: false,
             alone: false,
         };
         let alone = Duties { lists: Lists::AtOnce, alone: true, ..duties.clone() };
-        Replica { bounds, rules, duties, alone, seen: Seen::default() }
+        let reader = Session {
+            number: points,
+            purpose: Purpose::Reading,
+            own: Set::EMPTY,
+            pins: Pins::Any,
+            rules,
+            lists: bounds.lists,
+            sessions: points,
+        };
+        Replica { bounds, rules, reader, duties, alone, seen: Seen::default() }
     }
 
     fn needs(&self, points: Set) -> Set {
@@ -269,20 +287,21 @@ impl Model for Replica {
             lates: self.bounds.lates,
             ..Source::default()
         };
-        let left = Left { dooms: self.bounds.target_dooms, lates: self.bounds.lates, losses: 0 };
+        let left = Left { dooms: self.bounds.target_dooms, lates: self.bounds.lates, ..Left::default() };
         let mut world = World {
             source,
             target: Store { left, ..Store::default() },
             replicators: [Replicator::default(); 2],
             collectors: [Collector::default(); 2],
+            reader: Writer::default(),
             reported: Set::EMPTY,
             zombie_reported: false,
             may_promote: self.bounds.promotion,
         };
-        for (number, &runs) in self.bounds.replicator_runs.iter().enumerate() {
-            world.replicators[number] = Replicator::new(runs);
+        for (number, &(task, runs)) in self.bounds.replicators.iter().enumerate() {
+            world.replicators[number] = Replicator::new(task, runs);
         }
-        for (number, &runs) in self.bounds.collector_runs.iter().enumerate() {
+        for (number, &runs) in self.bounds.runs.iter().enumerate() {
             world.collectors[number] = Collector::new(runs, &self.duties);
         }
         vec![world]
@@ -292,12 +311,25 @@ impl Model for Replica {
         self.source_steps(world, actions);
         self.replicator_steps(world, actions);
         self.collector_steps(world, &self.duties, actions);
+        if self.bounds.reader {
+            let mut successors = Vec::new();
+            world.reader.successors(&world.target, &self.reader, &mut successors);
+            for (operation, target, reader) in successors {
+                actions.push(Action { what: What::Reader(operation), next: World { target, reader, ..*world } });
+            }
+        }
         for (kind, number, target) in world.target.landings() {
             actions.push(Action { what: What::LateAtTarget { kind, number }, next: World { target, ..*world } });
         }
         if world.may_promote {
             let target = Store { promoted: true, ..world.target };
             actions.push(Action { what: What::Promote, next: World { target, may_promote: false, ..*world } });
+        }
+        if self.bounds.symmetric {
+            for action in actions {
+                action.next.replicators.sort_unstable();
+                action.next.collectors.sort_unstable();
+            }
         }
     }
 
@@ -312,6 +344,11 @@ impl Model for Replica {
             }),
             Property::always("A: what was reported as replicated stays until the target dooms it", |_, world: &World| {
                 !world.zombie_reported && (world.reported - world.target.ever_doomed).within(world.target.valid())
+            }),
+            Property::always("C: what a running reader of the target pins keeps its packs", |model: &Replica, world: &World| {
+                let target = &world.target;
+                let running = target.open.has(model.reader.number) && !target.dead.has(model.reader.number);
+                !running || world.reader.relies_on().iter().all(|pin| target.point.has(pin) && target.complete(pin))
             }),
             Property::always("K: the target dooms nothing that is valid at the source", |model: &Replica, world: &World| {
                 world.target.promoted || (world.target.doomed & model.valid_at_source(&world.source)).is_empty()
@@ -342,18 +379,3 @@ impl fmt::Display for Action {
         )
     }
 }
-
-/// Rules that only exist where something is replicated.
-pub const RULES: [Rule; 11] = [
-    Rule::PointAnnouncesCopy,
-    Rule::LookAtSource,
-    Rule::SourceMarksBeforeOpen,
-    Rule::OpenCopiedLast,
-    Rule::LookAtTargetMarks,
-    Rule::LookForPromotion,
-    Rule::OnlyGonePacksGo,
-    Rule::OnlyGonePointsDoomed,
-    Rule::TargetListedBeforeSource,
-    Rule::GoneReadFirst,
-    Rule::TombstonesStay,
-];

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// What a run of the replicator does.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 enum Stage {
     /// A run begins: a point is chosen, or recording.
     #[default]
@@ -28,6 +28,18 @@ enum Stage {
     RecordTarget,
     RecordSource,
     PutGone,
+}
+
+/// What the runs of a replicator are for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Task {
+    /// Each run copies one point or records what is gone.
+    #[default]
+    Any,
+    /// Each run copies one point.
+    Copies,
+    /// Each run records what is gone.
+    Records,
 }
 
 /// What the store operation was and what came of it.
@@ -64,10 +76,11 @@ pub struct Copying<'a> {
 }
 
 /// One replicator.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Replicator {
     /// Runs left, the present one included.
     runs: u8,
+    task: Task,
     stage: Stage,
     point: u8,
     cursor: u8,
@@ -101,8 +114,8 @@ type Successors = Vec<(Operation, Store, Replicator)>;
 
 impl Replicator {
     /// A replicator that will run so many times.
-    pub fn new(runs: u8) -> Replicator {
-        Replicator { runs, ..Replicator::default() }
+    pub fn new(task: Task, runs: u8) -> Replicator {
+        Replicator { runs, task, ..Replicator::default() }
     }
 
     /// Every way in which it can go on; a crash is the start of the next run.
@@ -122,12 +135,14 @@ impl Replicator {
     }
 
     fn begin(&self, target: &Store, copying: &Copying<'_>, out: &mut Successors) {
-        for point in (copying.source.point - copying.source.doomed).iter() {
+        let seen = copying.source.point - copying.source.doomed;
+        for point in seen.iter().filter(|_| self.task != Task::Records) {
             let chosen = Replicator { point, missing: copying.needs[point as usize], ..*self };
             out.push((Operation::GetPoint { point }, *target, chosen.after(Stage::Begin, copying.rules)));
         }
-        let recording = Replicator { stage: Stage::RecordTarget, ..*self };
-        self.record_as(recording, target, copying, out);
+        if self.task != Task::Copies {
+            Replicator { stage: Stage::RecordTarget, ..*self }.record(target, copying, out);
+        }
     }
 
     /// The stages of a copy, in the order that the rules prescribe.
@@ -243,12 +258,9 @@ impl Replicator {
         }
     }
 
-    fn record(&self, target: &Store, copying: &Copying<'_>, out: &mut Successors) {
-        self.record_as(*self, target, copying, out);
-    }
-
     /// What was seen at the target and then not at the source is gone; it was at the source before it was copied.
-    fn record_as(&self, mut next: Replicator, target: &Store, copying: &Copying<'_>, out: &mut Successors) {
+    fn record(&self, target: &Store, copying: &Copying<'_>, out: &mut Successors) {
+        let mut next = *self;
         let stage = next.stage;
         if stage == Stage::PutGone {
             let mut store = *target;
@@ -289,6 +301,6 @@ impl Replicator {
     }
 
     fn ended(&self) -> Replicator {
-        Replicator::new(self.runs - 1)
+        Replicator::new(self.task, self.runs - 1)
     }
 }

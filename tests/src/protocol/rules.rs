@@ -76,12 +76,28 @@ pub enum Rule {
     OnlyGonePacksGo,
     /// T2: the target's collector dooms only points that are recorded gone.
     OnlyGonePointsDoomed,
-    /// T3: the target is listed before the source when what is gone is recorded.
+    /// T0: the target is listed before the source when what is gone is recorded.
     TargetListedBeforeSource,
-    /// T4: the record is read before points and marks are listed.
+    /// T0: what is gone, and whether the target was promoted, is known before points and marks are listed.
     GoneReadFirst,
-    /// T5: `doomed` marks stay in a target.
+    /// T3: `doomed` marks stay in a target.
     TombstonesStay,
+    /// Q1: each report of damage has a name of its own.
+    ReportNamesFresh,
+    /// Q2: a repair lists the reports before it puts the pack again, and deletes only those.
+    ReportsListedBeforeRepair,
+    /// K1: after the acknowledgement of its `.open` a session looks whether a newer epoch is there, or its key gone.
+    LookAtKeys,
+    /// K2: who destroys keys lists them before points and sessions.
+    KeysListedFirst,
+    /// K3: a key of the newest epoch is never destroyed.
+    OnlyOlderEpochsGo,
+    /// K4: keys with which anything is sealed that a point needs are kept.
+    PointKeysCount,
+    /// K4: the key of a running session is kept.
+    SessionKeysCount,
+    /// K4: the keys of what a running session pins are kept.
+    PinKeysCount,
 }
 
 /// The rules that are followed.

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// A set of numbers from 0 to 7.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Set(u8);
 
 impl Set {

@@ -64,6 +64,8 @@ pub struct Left {
     pub lates: u8,
     /// `.open`s that may be lost to damage.
     pub losses: u8,
+    /// Packs that a repair may put again with their identical bytes, even after they were deleted.
+    pub repairs: u8,
 }
 
 /// A kind of object that a late request may put.
