@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, demo, fuzz, test, tidy, tools, workspace::Workspace};
+use crate::{bench, demo, fuzz, model, test, tidy, tools, workspace::Workspace};
 
 /// Install tools, test, tidy, demonstrate, measure.
 #[derive(Debug, Parser)]
@@ -32,6 +32,8 @@ enum Task {
     Tidy,
     /// Fuzz the decoders of stored bytes
     Fuzz(fuzz::Options),
+    /// Search every state of the protocol's model
+    Model(model::Options),
 }
 
 /// Parses the command line and runs it; what went wrong goes to standard error.
@@ -54,6 +56,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Bench(options) => bench::run(&workspace, &options),
         Task::Tidy => tidy::run(&workspace),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
+        Task::Model(options) => model::run(&workspace, &options),
         Task::Measure(options) => return bench::measure::run(&options),
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -62,7 +62,10 @@ fn mutants(names: &[&str]) -> ExitCode {
     if found { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the wiring of a binary: what it prints is how long a search took")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the wiring of a binary: what it prints is how long a search took"
+)]
 fn timed(name: &str, search: impl FnOnce() -> Outcome) -> Outcome {
     let started = Instant::now();
     let outcome = search();

@@ -41,7 +41,8 @@ where
     M::State: Clone + PartialEq + Hash + Send + Sync + 'static,
     M::Action: Clone + PartialEq + fmt::Display,
 {
-    let search = model.checker().finish_when(HasDiscoveries::Any).target_state_count(transitions_max).spawn_bfs().join();
+    let search =
+        model.checker().finish_when(HasDiscoveries::Any).target_state_count(transitions_max).spawn_bfs().join();
     // One state may break several claims; the first in the model's order is the one to read.
     let claims = search.model().properties();
     let broken = claims.iter().find_map(|claim| {

@@ -385,7 +385,8 @@ impl Collector {
             // Without `.open` in the list, marks are what an earlier run left.
             Step::DeleteMarks => {
                 let marks = self.marked - self.pinned;
-                let kept = if duties.target && duties.rules.keep(Rule::TombstonesStay) { self.doomed } else { Set::EMPTY };
+                let kept =
+                    if duties.target && duties.rules.keep(Rule::TombstonesStay) { self.doomed } else { Set::EMPTY };
                 (marks & (self.dead | self.doomed | (Set::ALL - self.sessions))) - kept
             }
             _ => Set::EMPTY,

@@ -114,29 +114,92 @@ fn repositories() -> Vec<Configuration> {
         short("single", "1 writer, runs 2+1, 1 doom", of(bounds(&[BACKUP], &[2, 1], 1))),
         short("late", "1 writer, runs 1+1, 1 doom, 1 late request", of(late(1, bounds(&[BACKUP], &[1, 1], 1)))),
         short("late-twice", "1 writer, runs 2, 2 dooms, 2 late requests", of(late(2, bounds(&[BACKUP], &[2], 2)))),
-        short("ascending", "1 writer, runs 1+1, lists key by key", of(keys(Lists::KeyByKey, bounds(&[BACKUP], &[1, 1], 1)))),
+        short(
+            "ascending",
+            "1 writer, runs 1+1, lists key by key",
+            of(keys(Lists::KeyByKey, bounds(&[BACKUP], &[1, 1], 1))),
+        ),
         short("descending", "the same, last key first", of(keys(Lists::Backwards, bounds(&[BACKUP], &[1, 1], 1)))),
-        short("failing", "1 writer, runs 2+1, lists and gets fail", of(Bounds { failures: true, ..bounds(&[BACKUP], &[2, 1], 1) })),
+        short(
+            "failing",
+            "1 writer, runs 2+1, lists and gets fail",
+            of(Bounds { failures: true, ..bounds(&[BACKUP], &[2, 1], 1) }),
+        ),
         short("undelete", "a session without packs, runs 2+1, 2 dooms", of(bounds(&[UNDELETE], &[2, 1], 2))),
         short("reader", "a reader for ever, runs 2+2, 2 dooms", of(bounds(&[READER], &[2, 2], 2))),
-        short("evacuation", "any part of the pin is kept, runs 1+1", of(Bounds { first_packs: 2, ..bounds(&[EVACUATION], &[1, 1], 1) })),
-        short("chain", "2 writers in a row, each pins the point before, runs 1+1, 2 dooms", of(bounds(&[NEXT_ONLY, NEXT_ONLY], &[1, 1], 2))),
-        short("lost-open", "1 writer, runs 1+1, the first point's .open is lost", of(Bounds { left: Left { losses: 1, ..left }, ..damaged.clone() })),
-        short("repair", "1 writer, runs 1+1, 2 packs are put again", of(Bounds { left: Left { repairs: 2, ..left }, ..damaged })),
-        short("aborted", "2 writers, run 1, no doom", of(bounds(&[BACKUP, Part { pins: Pins::Before, ..BACKUP }], &[1], 0))),
+        short(
+            "evacuation",
+            "any part of the pin is kept, runs 1+1",
+            of(Bounds { first_packs: 2, ..bounds(&[EVACUATION], &[1, 1], 1) }),
+        ),
+        short(
+            "chain",
+            "2 writers in a row, each pins the point before, runs 1+1, 2 dooms",
+            of(bounds(&[NEXT_ONLY, NEXT_ONLY], &[1, 1], 2)),
+        ),
+        short(
+            "lost-open",
+            "1 writer, runs 1+1, the first point's .open is lost",
+            of(Bounds { left: Left { losses: 1, ..left }, ..damaged.clone() }),
+        ),
+        short(
+            "repair",
+            "1 writer, runs 1+1, 2 packs are put again",
+            of(Bounds { left: Left { repairs: 2, ..left }, ..damaged }),
+        ),
+        short(
+            "aborted",
+            "2 writers, run 1, no doom",
+            of(bounds(&[BACKUP, Part { pins: Pins::Before, ..BACKUP }], &[1], 0)),
+        ),
         long("two", "2 writers, any pins, runs 1+1, 1 doom", of(same(bounds(&[BACKUP, BACKUP], &[1, 1], 1)))),
         long("two-late", "the same, 1 late request", of(same(late(1, bounds(&[BACKUP, BACKUP], &[1, 1], 1))))),
-        long("two-ascending", "2 writers, runs 1+1, 1 doom, lists key by key", of(same(keys(Lists::KeyByKey, bounds(&[BACKUP, BACKUP], &[1, 1], 1))))),
-        long("two-descending", "the same, last key first", of(same(keys(Lists::Backwards, bounds(&[BACKUP, BACKUP], &[1, 1], 1))))),
-        long("two-repair", "2 writers in a row, runs 1+1, 1 doom, 1 pack is put again", of(same(Bounds { left: Left { dooms: 1, repairs: 1, ..Left::default() }, ..bounds(&[BACKUP, NEXT], &[1, 1], 1) }))),
-        long("checkpoints", "2 writers in a row, the second pins the first and more, runs 2+1, 2 dooms", of(bounds(&[BACKUP, NEXT], &[2, 1], 2))),
-        long("checkpoints-late", "the same, runs 1+1, 1 doom, 1 late request", of(same(late(1, bounds(&[BACKUP, NEXT], &[1, 1], 1))))),
-        long("checkpoints-keys", "the same, lists key by key", of(same(keys(Lists::KeyByKey, bounds(&[BACKUP, NEXT], &[1, 1], 2))))),
+        long(
+            "two-ascending",
+            "2 writers, runs 1+1, 1 doom, lists key by key",
+            of(same(keys(Lists::KeyByKey, bounds(&[BACKUP, BACKUP], &[1, 1], 1)))),
+        ),
+        long(
+            "two-descending",
+            "the same, last key first",
+            of(same(keys(Lists::Backwards, bounds(&[BACKUP, BACKUP], &[1, 1], 1)))),
+        ),
+        long(
+            "two-repair",
+            "2 writers in a row, runs 1+1, 1 doom, 1 pack is put again",
+            of(same(Bounds {
+                left: Left { dooms: 1, repairs: 1, ..Left::default() },
+                ..bounds(&[BACKUP, NEXT], &[1, 1], 1)
+            })),
+        ),
+        long(
+            "checkpoints",
+            "2 writers in a row, the second pins the first and more, runs 2+1, 2 dooms",
+            of(bounds(&[BACKUP, NEXT], &[2, 1], 2)),
+        ),
+        long(
+            "checkpoints-late",
+            "the same, runs 1+1, 1 doom, 1 late request",
+            of(same(late(1, bounds(&[BACKUP, NEXT], &[1, 1], 1)))),
+        ),
+        long(
+            "checkpoints-keys",
+            "the same, lists key by key",
+            of(same(keys(Lists::KeyByKey, bounds(&[BACKUP, NEXT], &[1, 1], 2)))),
+        ),
         long("three", "3 writers in a row, runs 1+1, 1 doom", of(same(bounds(&[BACKUP, NEXT, NEXT], &[1, 1], 1)))),
-        long("reader-writer", "a reader for ever and a writer, runs 1+1, 1 doom", of(same(bounds(&[READER, BACKUP], &[1, 1], 1)))),
+        long(
+            "reader-writer",
+            "a reader for ever and a writer, runs 1+1, 1 doom",
+            of(same(bounds(&[READER, BACKUP], &[1, 1], 1))),
+        ),
         long("single-2-2", "1 writer, runs 2+2, 2 dooms", of(same(bounds(&[BACKUP], &[2, 2], 2)))),
         long("single-late", "1 writer, runs 2+1, 1 doom, 2 late requests", of(late(2, bounds(&[BACKUP], &[2, 1], 1)))),
-        long("evacuation-any", "evacuation, 2 packs to start with, packs go in any order, runs 2+1, 2 late requests", of(late(2, any_order))),
+        long(
+            "evacuation-any",
+            "evacuation, 2 packs to start with, packs go in any order, runs 2+1, 2 late requests",
+            of(late(2, any_order)),
+        ),
     ]
 }
 
@@ -168,19 +231,71 @@ fn replicas() -> Vec<Configuration> {
     let same = |bounds: Bounds| Bounds { symmetric: true, ..bounds };
     vec![
         short("copy", "1 point, replicators 2, runs 2", of(copies(one, &[(Any, 2)], &[2]))),
-        short("copy-promoted", "1 point, replicators 1+1, runs 1, the target is promoted", of(Bounds { promotion: true, ..copies(one, &[(Copies, 1), (Records, 1)], &[1]) })),
-        short("copy-late", "1 point, replicators 1+1, runs 1, 2 late requests", of(Bounds { lates: 2, ..copies(one, &[(Copies, 1), (Records, 1)], &[1]) })),
-        short("copy-growing", "2 points, one after the other, replicators 1+1, runs 1", of(growing(copies(grown, &[(Copies, 1), (Records, 1)], &[1])))),
-        short("copy-shared", "2 points with the same pack, replicators 2+1, runs 1", of(copies(shared, &[(Copies, 2), (Records, 1)], &[1]))),
-        long("copies", "2 points, one after the other, replicators 2+1, runs 2", of(growing(copies(grown, &[(Any, 2), (Any, 1)], &[2])))),
-        long("copies-shared", "2 points with the same pack, replicators 2+2, runs 1", of(same(copies(shared, &[(Any, 2), (Any, 2)], &[1])))),
-        long("copies-late", "1 point, replicators 2+1, runs 2, 2 late requests", of(Bounds { lates: 2, ..copies(one, &[(Any, 2), (Any, 1)], &[2]) })),
-        long("copies-late-two", "2 points, replicators 1+1, runs 1, 1 late request", of(Bounds { lates: 1, ..copies(shared, &[(Any, 1), (Any, 1)], &[1]) })),
-        long("copies-collectors", "1 point, replicators 2+1, runs 1+1", of(same(copies(one, &[(Any, 2), (Any, 1)], &[1, 1])))),
-        long("copies-ascending", "2 points with the same pack, replicators 2+1, runs 1, lists key by key", of(Bounds { lists: Lists::KeyByKey, ..copies(shared, &[(Any, 2), (Any, 1)], &[1]) })),
-        long("copies-descending", "the same, last key first", of(Bounds { lists: Lists::Backwards, ..copies(shared, &[(Any, 2), (Any, 1)], &[1]) })),
-        long("copies-promoted", "2 points with the same pack, replicators 1+1, runs 1, the target is promoted", of(Bounds { promotion: true, ..copies(shared, &[(Any, 1), (Any, 1)], &[1]) })),
-        long("copies-read", "1 point, replicators 1+1, runs 2, a reader for ever at the target", of(Bounds { reader: true, ..copies(one, &[(Any, 1), (Any, 1)], &[2]) })),
+        short(
+            "copy-promoted",
+            "1 point, replicators 1+1, runs 1, the target is promoted",
+            of(Bounds { promotion: true, ..copies(one, &[(Copies, 1), (Records, 1)], &[1]) }),
+        ),
+        short(
+            "copy-late",
+            "1 point, replicators 1+1, runs 1, 2 late requests",
+            of(Bounds { lates: 2, ..copies(one, &[(Copies, 1), (Records, 1)], &[1]) }),
+        ),
+        short(
+            "copy-growing",
+            "2 points, one after the other, replicators 1+1, runs 1",
+            of(growing(copies(grown, &[(Copies, 1), (Records, 1)], &[1]))),
+        ),
+        short(
+            "copy-shared",
+            "2 points with the same pack, replicators 2+1, runs 1",
+            of(copies(shared, &[(Copies, 2), (Records, 1)], &[1])),
+        ),
+        long(
+            "copies",
+            "2 points, one after the other, replicators 2+1, runs 2",
+            of(growing(copies(grown, &[(Any, 2), (Any, 1)], &[2]))),
+        ),
+        long(
+            "copies-shared",
+            "2 points with the same pack, replicators 2+2, runs 1",
+            of(same(copies(shared, &[(Any, 2), (Any, 2)], &[1]))),
+        ),
+        long(
+            "copies-late",
+            "1 point, replicators 2+1, runs 2, 2 late requests",
+            of(Bounds { lates: 2, ..copies(one, &[(Any, 2), (Any, 1)], &[2]) }),
+        ),
+        long(
+            "copies-late-two",
+            "2 points, replicators 1+1, runs 1, 1 late request",
+            of(Bounds { lates: 1, ..copies(shared, &[(Any, 1), (Any, 1)], &[1]) }),
+        ),
+        long(
+            "copies-collectors",
+            "1 point, replicators 2+1, runs 1+1",
+            of(same(copies(one, &[(Any, 2), (Any, 1)], &[1, 1]))),
+        ),
+        long(
+            "copies-ascending",
+            "2 points with the same pack, replicators 2+1, runs 1, lists key by key",
+            of(Bounds { lists: Lists::KeyByKey, ..copies(shared, &[(Any, 2), (Any, 1)], &[1]) }),
+        ),
+        long(
+            "copies-descending",
+            "the same, last key first",
+            of(Bounds { lists: Lists::Backwards, ..copies(shared, &[(Any, 2), (Any, 1)], &[1]) }),
+        ),
+        long(
+            "copies-promoted",
+            "2 points with the same pack, replicators 1+1, runs 1, the target is promoted",
+            of(Bounds { promotion: true, ..copies(shared, &[(Any, 1), (Any, 1)], &[1]) }),
+        ),
+        long(
+            "copies-read",
+            "1 point, replicators 1+1, runs 2, a reader for ever at the target",
+            of(Bounds { reader: true, ..copies(one, &[(Any, 1), (Any, 1)], &[2]) }),
+        ),
     ]
 }
 

@@ -86,7 +86,10 @@ pub struct Action {
 
 /// Who did what.
 #[derive(Clone, Copy, PartialEq, Debug)]
-#[allow(missing_docs, reason = "the variants are the operations of the source, of the operator, of requests in flight and of the actors")]
+#[allow(
+    missing_docs,
+    reason = "the variants are the operations of the source, of the operator, of requests in flight and of the actors"
+)]
 pub enum What {
     SourceCommits { point: u8 },
     SourceDooms { point: u8 },
@@ -209,7 +212,12 @@ impl Replica {
 
     fn replicator_steps(&self, world: &World, out: &mut Vec<Action>) {
         for (number, replicator) in world.replicators.iter().enumerate() {
-            let copying = Copying { source: &world.source, rules: self.rules, lists: self.bounds.lists, needs: &self.bounds.needs };
+            let copying = Copying {
+                source: &world.source,
+                rules: self.rules,
+                lists: self.bounds.lists,
+                needs: &self.bounds.needs,
+            };
             let mut successors = Vec::new();
             replicator.successors(&world.target, &copying, &mut successors);
             for (operation, target, replicator) in successors {
@@ -342,21 +350,33 @@ impl Model for Replica {
             Property::always("B: what is valid at the target is complete", |_, world: &World| {
                 world.target.valid().iter().all(|point| world.target.complete(point))
             }),
-            Property::always("A: what was reported as replicated stays until the target dooms it", |_, world: &World| {
-                !world.zombie_reported && (world.reported - world.target.ever_doomed).within(world.target.valid())
-            }),
-            Property::always("C: what a running reader of the target pins keeps its packs", |model: &Replica, world: &World| {
-                let target = &world.target;
-                let running = target.open.has(model.reader.number) && !target.dead.has(model.reader.number);
-                !running || world.reader.relies_on().iter().all(|pin| target.point.has(pin) && target.complete(pin))
-            }),
-            Property::always("K: the target dooms nothing that is valid at the source", |model: &Replica, world: &World| {
-                world.target.promoted || (world.target.doomed & model.valid_at_source(&world.source)).is_empty()
-            }),
-            Property::always("D: when everybody has stopped, source and target converge", |model: &Replica, world: &World| {
-                let quiet = world.target.late == Late::default();
-                !quiet || !model.seen.first_time((world.source, world.target)) || model.converges(world)
-            }),
+            Property::always(
+                "A: what was reported as replicated stays until the target dooms it",
+                |_, world: &World| {
+                    !world.zombie_reported && (world.reported - world.target.ever_doomed).within(world.target.valid())
+                },
+            ),
+            Property::always(
+                "C: what a running reader of the target pins keeps its packs",
+                |model: &Replica, world: &World| {
+                    let target = &world.target;
+                    let running = target.open.has(model.reader.number) && !target.dead.has(model.reader.number);
+                    !running || world.reader.relies_on().iter().all(|pin| target.point.has(pin) && target.complete(pin))
+                },
+            ),
+            Property::always(
+                "K: the target dooms nothing that is valid at the source",
+                |model: &Replica, world: &World| {
+                    world.target.promoted || (world.target.doomed & model.valid_at_source(&world.source)).is_empty()
+                },
+            ),
+            Property::always(
+                "D: when everybody has stopped, source and target converge",
+                |model: &Replica, world: &World| {
+                    let quiet = world.target.late == Late::default();
+                    !quiet || !model.seen.first_time((world.source, world.target)) || model.converges(world)
+                },
+            ),
         ]
     }
 }

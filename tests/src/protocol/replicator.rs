@@ -147,7 +147,9 @@ impl Replicator {
 
     /// The stages of a copy, in the order that the rules prescribe.
     fn stages(rules: Rules) -> Vec<Stage> {
-        use Stage::{CopyPacks, ListTarget, LookAtMarks, LookAtOpen, LookAtTarget, LookForPromotion, PutOpen, PutPoint, Report};
+        use Stage::{
+            CopyPacks, ListTarget, LookAtMarks, LookAtOpen, LookAtTarget, LookForPromotion, PutOpen, PutPoint, Report,
+        };
         let mut looks = if rules.keep(Rule::SourceMarksBeforeOpen) {
             vec![LookAtMarks, LookAtOpen]
         } else {

@@ -261,20 +261,26 @@ impl Model for Repository {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("A: a reported success stays valid and complete until it is doomed", |model: &Self, world| {
-                model.successes_stand(world)
-            }),
+            Property::always(
+                "A: a reported success stays valid and complete until it is doomed",
+                |model: &Self, world| model.successes_stand(world),
+            ),
             Property::always("B: what is valid is complete", |_, world: &World| {
                 world.store.valid().iter().all(|point| world.store.complete(point))
             }),
-            Property::always("C: a running session's pins keep their packs", |model: &Self, world| model.pins_hold(world)),
+            Property::always("C: a running session's pins keep their packs", |model: &Self, world| {
+                model.pins_hold(world)
+            }),
             Property::always("E: a point once seen without abort never becomes dead", |_, world: &World| {
                 ((world.firm & world.store.dead) - world.store.ever_doomed).is_empty()
             }),
-            Property::always("D: when everybody has stopped, two runs leave what is needed", |model: &Self, world: &World| {
-                let quiet = world.store.late == Late::default();
-                !quiet || !model.seen.first_time(world.store) || model.converges(world)
-            }),
+            Property::always(
+                "D: when everybody has stopped, two runs leave what is needed",
+                |model: &Self, world: &World| {
+                    let quiet = world.store.late == Late::default();
+                    !quiet || !model.seen.first_time(world.store) || model.converges(world)
+                },
+            ),
         ]
     }
 }

@@ -71,7 +71,10 @@ pub struct Action {
 
 /// Who did what.
 #[derive(Clone, Copy, PartialEq, Debug)]
-#[allow(missing_docs, reason = "the variants are the operations of sessions, rotations, upkeep and the run that destroys keys")]
+#[allow(
+    missing_docs,
+    reason = "the variants are the operations of sessions, rotations, upkeep and the run that destroys keys"
+)]
 pub enum What {
     ListKeys { session: u8, key: u8 },
     PutOpen { session: u8, pins: Set },
@@ -110,7 +113,9 @@ impl Rotation {
         let what = match *stage {
             Stage::ListKeys => {
                 // The highest epoch, and of several keys in it the lowest id.
-                let Some(key) = world.keys.iter().find(|&key| world.epoch[key as usize] == world.newest()) else { return };
+                let Some(key) = world.keys.iter().find(|&key| world.epoch[key as usize] == world.newest()) else {
+                    return;
+                };
                 *stage = Stage::PutOpen;
                 next.session_key[at] = key;
                 What::ListKeys { session, key }
@@ -181,8 +186,11 @@ impl Rotation {
         let order = if self.rules.keep(Rule::KeysListedFirst) { [0, 1, 2] } else { [1, 2, 0] };
         let what = match order.get(seen.at as usize) {
             Some(0) => {
-                let in_use = Set::of(world.keys.iter().find(|&key| world.epoch[key as usize] == world.newest()).unwrap_or_default());
-                let newest: Set = world.keys.iter().filter(|&key| world.epoch[key as usize] == world.newest()).collect();
+                let in_use = Set::of(
+                    world.keys.iter().find(|&key| world.epoch[key as usize] == world.newest()).unwrap_or_default(),
+                );
+                let newest: Set =
+                    world.keys.iter().filter(|&key| world.epoch[key as usize] == world.newest()).collect();
                 seen.old = world.keys - if self.rules.keep(Rule::OnlyOlderEpochsGo) { newest } else { in_use };
                 What::DestroyerListsKeys { old: seen.old }
             }
@@ -249,7 +257,8 @@ impl Model for Rotation {
             Property::always("G: the keys of a running session and of its pins are there", |_, world: &World| {
                 world.running().iter().all(|session| {
                     let looked = session > 0 && world.writers[session as usize - 1] == Stage::PutPoint;
-                    let keys = world.keys_of(world.pins[session as usize]) | Set::of(world.session_key[session as usize]);
+                    let keys =
+                        world.keys_of(world.pins[session as usize]) | Set::of(world.session_key[session as usize]);
                     !looked || keys.within(world.keys)
                 })
             }),

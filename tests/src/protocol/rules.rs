@@ -100,6 +100,9 @@ pub enum Rule {
     PinKeysCount,
 }
 
+/// The last of them.
+pub const LAST: Rule = Rule::PinKeysCount;
+
 /// The rules that are followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rules(u64);

@@ -180,7 +180,9 @@ impl Writer {
     fn looks(rules: Rules) -> &'static [Stage] {
         let (marks, open) = (rules.keep(Rule::LookAtPinMarks), rules.keep(Rule::LookAtPinOpen));
         match (rules.keep(Rule::LookAtPins), marks, open) {
-            (true, true, true) if !rules.keep(Rule::PinMarksBeforeOpen) => &[Stage::LookAtPinOpen, Stage::LookAtPinMarks],
+            (true, true, true) if !rules.keep(Rule::PinMarksBeforeOpen) => {
+                &[Stage::LookAtPinOpen, Stage::LookAtPinMarks]
+            }
             (true, true, true) => &[Stage::LookAtPinMarks, Stage::LookAtPinOpen],
             (true, true, false) => &[Stage::LookAtPinMarks],
             (true, false, true) => &[Stage::LookAtPinOpen],
@@ -235,7 +237,8 @@ impl Writer {
     /// Past W3 when there is no pack left.
     fn next_pack(mut self, session: &Session) -> Writer {
         if self.stage == Stage::PutPacks && self.packs_left(session).is_empty() {
-            self.stage = if session.rules.keep(Rule::PacksBeforePoint) { Stage::PutPoint } else { own_looks(session.rules) };
+            self.stage =
+                if session.rules.keep(Rule::PacksBeforePoint) { Stage::PutPoint } else { own_looks(session.rules) };
             self.cursor = 0;
         }
         self
@@ -298,8 +301,7 @@ impl Writer {
         let marks = self.stage == Stage::LookAtOwnMarks;
         let ends = if rules.keep(Rule::OwnAbortCounts) { store.dead | store.abort } else { store.dead };
         let failed = if marks { ends.has(session.number) } else { !store.open.has(session.number) };
-        let operation =
-            if marks { Operation::LookAtOwnMarks { failed } } else { Operation::LookAtOwnOpen { failed } };
+        let operation = if marks { Operation::LookAtOwnMarks { failed } } else { Operation::LookAtOwnOpen { failed } };
         let in_order = rules.keep(Rule::OwnMarksBeforeOpen);
         let other = if marks { Stage::LookAtOwnOpen } else { Stage::LookAtOwnMarks };
         let other_wanted = if marks { rules.keep(Rule::LookAtOwnOpen) } else { rules.keep(Rule::LookAtOwnMarks) };
