@@ -5,6 +5,7 @@
 
 pub mod azure;
 pub mod folder;
+pub mod protocol;
 pub mod s3;
 pub mod server;
 pub mod simulation;

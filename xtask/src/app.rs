@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, demo, fuzz, sim, test, tidy, tools, workspace::Workspace};
+use crate::{bench, demo, fuzz, model, sim, test, tidy, tools, workspace::Workspace};
 
 /// Install tools, test, tidy, demonstrate, measure.
 #[derive(Debug, Parser)]
@@ -34,6 +34,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Simulate many writers, readers and collectors over a store in which everything goes wrong
     Sim(sim::Options),
+    /// Search every state of the protocol's model
+    Model(model::Options),
 }
 
 /// Parses the command line and runs it; what went wrong goes to standard error.
@@ -57,6 +59,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Tidy => tidy::run(&workspace),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
         Task::Sim(options) => sim::run(&workspace, &options),
+        Task::Model(options) => model::run(&workspace, &options),
         Task::Measure(options) => return bench::measure::run(&options),
     };
     done.map(|()| ExitCode::SUCCESS)

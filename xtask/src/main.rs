@@ -6,6 +6,7 @@ mod clock;
 mod demo;
 mod fuzz;
 mod interrupt;
+mod model;
 mod process;
 mod program;
 mod quantity;
