@@ -133,7 +133,8 @@ impl Evacuation {
 /// Of what a run has stored, the content that was new then.
 fn new_bytes(of: &Statistics) -> u64 {
     let content = of.bytes_stored.saturating_sub(of.bytes_stored_metadata);
-    let share = u128::from(content) * u128::from(of.bytes_new) / u128::from((of.bytes_new + of.bytes_moved).max(1));
+    let share =
+        u128::from(content) * u128::from(of.bytes_new) / u128::from(of.bytes_new.saturating_add(of.bytes_moved).max(1));
     u64::try_from(share).unwrap_or(u64::MAX)
 }
 

@@ -315,11 +315,11 @@ impl<'a> Recorder<'a> {
         else {
             let before = before.unwrap_or_default();
             return SpaceHint {
-                packs_bytes: before.packs_bytes + stored.total,
-                live_bytes: before.live_bytes + stored.content,
-                content_bytes: before.content_bytes + statistics.bytes_new + statistics.bytes_moved,
-                hidden_bytes: before.hidden_bytes + self.hidden_bytes,
-                small_packs: before.small_packs + small,
+                packs_bytes: before.packs_bytes.saturating_add(stored.total),
+                live_bytes: before.live_bytes.saturating_add(stored.content),
+                content_bytes: before.content_bytes.saturating_add(statistics.bytes_new + statistics.bytes_moved),
+                hidden_bytes: before.hidden_bytes.saturating_add(self.hidden_bytes),
+                small_packs: before.small_packs.saturating_add(small),
             };
         };
         let space = self.space_now(space, &own);

@@ -12,7 +12,7 @@ use super::parent::Parent;
 use super::space::Space;
 use super::*;
 use crate::domain::Domain;
-use crate::generated::{Dice, GeneratedSource, SeededRandom, Shape};
+use crate::generated::{Dice, GeneratedSource, Kind, SeededRandom, Shape};
 use crate::keys::{OpenedRepository, Random, Recipient, init_repository};
 use crate::store::Store;
 use crate::tree::{Class, PackId, Run};
@@ -76,20 +76,59 @@ fn hinted(space: &Space, class: Class) -> BTreeMap<PackId, i64> {
     live.filter(|(_, live)| *live != 0).collect()
 }
 
+/// What footers alone say is what a scan of all rows finds.
+fn assert_hints(point: &Parent, what: &str) {
+    let space = Space::survey(point).unwrap();
+    for class in [Class::Tree, Class::Content] {
+        assert_eq!(hinted(&space, class), named(point, class), "{what}, {class:?}");
+    }
+}
+
 #[test]
 fn footers_alone_say_what_visible_rows_name() {
-    for (seed, shape) in
-        [(1, Shape::mixed()), (2, Shape::mixed()), (3, Shape::many()), (4, Shape::mixed().without_handles())]
-    {
+    let shapes = [Shape::mixed(), Shape::mixed(), Shape::many(), Shape::mixed().without_handles()];
+    for (seed, shape) in (1..).zip(shapes) {
         let world = World::new(GeneratedSource::new(seed, &shape));
         let mut dice = Dice::new(seed);
         for round in 0..14 {
-            let point = world.backup();
-            let space = Space::survey(&point).unwrap();
-            for class in [Class::Tree, Class::Content] {
-                assert_eq!(hinted(&space, class), named(&point, class), "seed {seed}, round {round}, {class:?}");
-            }
+            assert_hints(&world.backup(), &format!("seed {seed}, round {round}"));
             world.source.operate(&mut dice, &shape, 25);
         }
     }
+}
+
+#[test]
+fn merges_above_the_lowest_run_pass_on_what_they_hide_below() {
+    let world = World::new(GeneratedSource::empty());
+    let write = |number: u64, round: u64| {
+        world.source.with(|tree| {
+            let inode = tree.file(&format!("{:02}/{number:04}", number / 50)).unwrap();
+            tree.edit(inode, |content| content.write(0, &[round as u8 + 1; 3_000])).unwrap();
+        });
+    };
+    (0..1_500).for_each(|number| write(number, 0));
+    world.backup();
+    let mut fewest = usize::MAX;
+    for round in 1..10 {
+        (0..4).for_each(|nth| write((round * 97 + nth * 331) % 1_500, round));
+        let point = world.backup();
+        assert_hints(&point, &format!("round {round}"));
+        fewest = fewest.min(point.tree().of(Class::Tree).len());
+    }
+    assert!(fewest > 1, "the lowest run was merged: this proves nothing");
+}
+
+#[test]
+fn an_inode_that_several_names_share_is_hidden_once() {
+    let world = World::new(GeneratedSource::empty());
+    let inode = world.source.with(|tree| {
+        let root = tree.root();
+        let inode = tree.create(root, b"one", Kind::Symlink(b"somewhere".to_vec()), 0o777).unwrap();
+        tree.change(inode, |node| drop(node.extended.insert(b"user.large".to_vec(), vec![7; 9_000]))).unwrap();
+        tree.link(root, b"two", inode).unwrap();
+        inode
+    });
+    assert_hints(&world.backup(), "new");
+    world.source.with(|tree| tree.change(inode, |node| node.uid = 4711)).unwrap();
+    assert_hints(&world.backup(), "changed");
 }

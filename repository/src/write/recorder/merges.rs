@@ -33,7 +33,7 @@ impl Recorder<'_> {
     pub(super) fn finish_class(&mut self, class: Class, rows: Vec<Row>, space: Option<&Space>) -> Result<(), Error> {
         let dead = space.map(|space| space.dead_of(class)).unwrap_or_default();
         let must_merge = self.parts.evacuation.must_merge(class);
-        if rows.is_empty() && !self.runs.wrote(class) && dead == DeadSpace::default() && !must_merge {
+        if rows.is_empty() && !self.runs.wrote(class) && dead.hidden_bytes == 0 && !must_merge {
             return Ok(());
         }
         let mut memory = (!rows.is_empty()).then(|| Arc::new(rows));
