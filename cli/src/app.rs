@@ -14,7 +14,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Arguments, Command};
 use crate::commands::{
-    backup, cat, check, completion, diff, find, keys, ls, points, repair, repo, restore, scrub, upkeep,
+    backup, cat, check, completion, diff, domain, find, forget, gc, keys, ls, points, repair, repo, restore, scrub,
+    undelete,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -82,6 +83,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Repo(command) => repo::run(context, &command),
         Command::Keys(command) => keys::run(context, &command),
+        Command::Domain(command) => domain::run(context, &command),
         Command::Backup(options) => backup::run(context, &options),
         Command::Points(options) => points::run(context, &options),
         Command::Ls(options) => ls::run(context, &options),
@@ -92,8 +94,9 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Check(options) => check::run(context, &options),
         Command::Scrub(options) => scrub::run(context, &options),
         Command::Repair(options) => repair::run(context, &options),
-        Command::Forget(_) => upkeep::refuse("forget", "no restore point was removed"),
-        Command::Gc(_) => upkeep::refuse("gc", "nothing was deleted"),
+        Command::Forget(options) => forget::run(context, &options),
+        Command::Undelete(options) => undelete::run(context, &options),
+        Command::Gc(options) => gc::run(context, &options),
         Command::Completion(options) => completion::run(&options),
     }
 }

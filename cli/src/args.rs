@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, cat, check, completion, diff, find, keys, ls, points, repair, repo, restore, scrub, upkeep,
+    backup, cat, check, completion, diff, domain, find, forget, gc, keys, ls, points, repair, repo, restore, scrub,
+    undelete,
 };
 use crate::quantity::parse_bytes;
 
@@ -82,6 +83,9 @@ pub(crate) enum Command {
     /// Who can open the repository
     #[command(subcommand)]
     Keys(keys::Command),
+    /// What has keys and deduplication of its own
+    #[command(subcommand)]
+    Domain(domain::Command),
     /// Back up a directory, a regular file or a block device
     Backup(backup::Options),
     /// List restore points, oldest first
@@ -102,10 +106,12 @@ pub(crate) enum Command {
     Scrub(scrub::Options),
     /// Bring back from another copy what is damaged or missing
     Repair(repair::Options),
-    /// Remove restore points (not in this version)
-    Forget(upkeep::Options),
-    /// Remove what no restore point needs (not in this version)
-    Gc(upkeep::Options),
+    /// Hide restore points, by name or by what shall stay; `gc` removes them after the grace period
+    Forget(forget::Options),
+    /// Show a restore point again that was forgotten
+    Undelete(undelete::Options),
+    /// Remove what no restore point needs
+    Gc(gc::Options),
     /// Print a completion script for a shell
     Completion(completion::Options),
 }

@@ -46,9 +46,6 @@ pub(crate) enum Failure {
         /// The operating system's reason.
         source: io::Error,
     },
-    /// Something that this version does not do.
-    #[error("{0}")]
-    Unavailable(String),
     /// The machine did not give what the program needs to run.
     #[error("cannot {what}: {source}")]
     Machine {
@@ -79,7 +76,7 @@ impl Failure {
             // A passphrase file that is missing must not look like a repository that is missing: scripts make a new one then.
             Failure::Usage(_) | Failure::File { .. } => ErrorClass::Invalid,
             Failure::Pinned { cause, .. } => cause.class(),
-            Failure::Unavailable(_) | Failure::Machine { .. } | Failure::Print(_) => ErrorClass::Retry,
+            Failure::Machine { .. } | Failure::Print(_) => ErrorClass::Retry,
             Failure::Interrupted | Failure::ClosedPipe => ErrorClass::Cancelled,
         }
     }

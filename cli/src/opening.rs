@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use repository::domain::{Clock, Domain};
 use repository::keys::{
-    self, KeyError, OpenedRepository, Random, Recipient, Unlock, open_repository, open_repository_with_export,
+    self, DomainAccess, KeyError, OpenedRepository, Random, Recipient, Unlock, open_repository,
+    open_repository_with_export,
 };
 use repository::layout::{NeededBy, REPOSITORY};
 use repository::store::{Location, OpenMode, RetryPolicy, Store};
@@ -80,6 +81,15 @@ impl Context {
 
     /// Opens the repository and checks that it is the one that was there before.
     pub(crate) fn open(&self) -> Result<Opened, Failure> {
+        self.open_with(self.settings.exported_key.as_deref())
+    }
+
+    /// The same with a key that was exported, whatever keys the repository has.
+    pub(crate) fn open_with_export(&self, export: &Path) -> Result<Opened, Failure> {
+        self.open_with(Some(export))
+    }
+
+    fn open_with(&self, export: Option<&Path>) -> Result<Opened, Failure> {
         let store = self.store(OpenMode::Existing)?;
         // Somebody waits, and a wrong address is as likely as a busy store.
         let contact = store.clone().with_retry(RetryPolicy::first_contact());
@@ -89,7 +99,7 @@ impl Context {
         let unlock = self.unlock()?;
         let pin = self.pin()?;
         let pinned = pin.as_ref().and_then(Pin::read);
-        let opened = match &self.settings.exported_key {
+        let opened = match export {
             None => open_repository(&contact, &unlock, pinned),
             Some(path) => open_repository_with_export(&contact, &read_secret(path)?, &unlock, pinned),
         };
@@ -143,7 +153,7 @@ impl Context {
     pub(crate) fn new_recipients(&self) -> Result<Vec<Recipient>, Failure> {
         match &self.settings.secret {
             SecretFrom::PassphraseFile(path) => Ok(vec![Recipient::from_passphrase_file(&read_secret(path)?)?]),
-            SecretFrom::IdentityFile(path) => recipients_of(&identities(path)?),
+            SecretFrom::IdentityFile(path) => Ok(identities(path)?.recipients()),
             SecretFrom::Terminal if prompt::possible() => {
                 Ok(vec![Recipient::from_passphrase_file(&prompt::new_passphrase(&self.output)?)?])
             }
@@ -156,12 +166,17 @@ impl Context {
         work(&mut *self.random.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// A domain whose keys are at hand.
+    pub(crate) fn domain_with(&self, store: &Store, repository: &OpenedRepository, access: DomainAccess) -> Domain {
+        let upkeep = repository.manifest.upkeep_public;
+        Domain::new(store.clone(), access, upkeep, self.random.clone(), self.clock.clone())
+    }
+
     /// The domain, for reading.
     pub(crate) fn domain_to_read(&self) -> Result<Domain, Failure> {
         let Opened { store, repository, .. } = self.open()?;
         let access = repository.domain(&store, &self.settings.domain)?;
-        let upkeep = repository.manifest.upkeep_public;
-        Ok(Domain::new(store, access, upkeep, self.random.clone(), self.clock.clone()))
+        Ok(self.domain_with(&store, &repository, access))
     }
 
     /// The domain, for writing; made if nobody has used it yet.
@@ -169,8 +184,7 @@ impl Context {
         let Opened { store, repository, .. } = self.open()?;
         repository.features.check(NeededBy::Write)?;
         let access = self.with_random(|random| repository.domain_or_new(&store, &self.settings.domain, random))?;
-        let upkeep = repository.manifest.upkeep_public;
-        Ok(Domain::new(store, access, upkeep, self.random.clone(), self.clock.clone()))
+        Ok(self.domain_with(&store, &repository, access))
     }
 
     /// The domain, in the hands of upkeep: only who holds the repository key can mark and delete.
@@ -189,8 +203,7 @@ impl Context {
     pub(crate) fn keeper_of(&self, opened: &Opened) -> Result<Keeper, Failure> {
         let Opened { store, repository, .. } = opened;
         let access = repository.domain(store, &self.settings.domain)?;
-        let upkeep = repository.manifest.upkeep_public;
-        let domain = Domain::new(store.clone(), access, upkeep, self.random.clone(), self.clock.clone());
+        let domain = self.domain_with(store, repository, access);
         Ok(Keeper::new(domain, Arc::new(repository.upkeep()?))?)
     }
 
@@ -205,19 +218,8 @@ impl Context {
             }
             access => access?,
         };
-        let upkeep = repository.manifest.upkeep_public;
-        Ok(Domain::new(store, access, upkeep, self.random.clone(), self.clock.clone()))
+        Ok(self.domain_with(&store, &repository, access))
     }
-}
-
-/// The recipients of identities or of a passphrase: whoever opens with them now shall open what is wrapped next.
-pub(crate) fn recipients_of(unlock: &Unlock) -> Result<Vec<Recipient>, Failure> {
-    Ok(match unlock {
-        Unlock::Passphrase(passphrase) => vec![Recipient::Passphrase(passphrase.clone())],
-        Unlock::Identities(identities) => {
-            identities.iter().map(|identity| Recipient::Age(identity.to_public())).collect()
-        }
-    })
 }
 
 fn no_secret() -> Failure {
@@ -227,7 +229,8 @@ fn no_secret() -> Failure {
     )
 }
 
-fn identities(path: &Path) -> Result<Unlock, Failure> {
+/// Reads age identities.
+pub(crate) fn identities(path: &Path) -> Result<Unlock, Failure> {
     let bytes = read_secret(path)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::NotAnIdentity)?;
     Ok(Unlock::from_identity_file(text)?)

@@ -1,6 +1,10 @@
-//! Quantity: amounts of bytes as people write them.
+//! Quantity: amounts of bytes and of time as people write them.
 //!
-//! In: `128MiB`, `64M`, `1048576`. Out: bytes. Never: rounds, or accepts what does not fit into 64 bits.
+//! In: `128MiB`, `64M`, `1048576`; `24h`, `7d`, `1d12h`. Out: bytes, durations. Never: rounds, or accepts what does not fit into 64 bits.
+
+use std::time::Duration;
+
+use jiff::{Span, SpanRelativeTo};
 
 /// Reads an amount of bytes: a whole number, and a unit. `K`, `M`, `G`, `T` and `KiB`, `MiB`, `GiB`, `TiB` are powers of 1,024; `kB`, `MB`, `GB`, `TB` of 1,000.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
@@ -22,6 +26,22 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         other => return Err(format!("{other:?} is not a unit of bytes; write for example 128MiB or 2G")),
     };
     number.checked_mul(factor).ok_or_else(|| format!("{text} is more than 64 bits can hold"))
+}
+
+/// Reads a duration: `30m`, `24h`, `7d`, `2w`, also together (`1d12h`). A day is 24 hours.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = |why: String| format!("{why}; write for example 24h or 7d");
+    if text.trim() == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let span: Span = text.trim().parse().map_err(|error: jiff::Error| wrong(error.to_string()))?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| wrong(error.to_string()))?;
+    Duration::try_from(duration).map_err(|_| wrong(format!("{text} is negative")))
+}
+
+/// A duration for people: `3d 4h`.
+pub(crate) fn duration_text(duration: Duration) -> String {
+    indicatif::HumanDuration(duration).to_string()
 }
 
 /// An amount of bytes for people: `1.50 MiB`.
@@ -53,6 +73,24 @@ mod tests {
             ("7B", 7),
         ] {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_with_every_unit() {
+        for (text, seconds) in [
+            ("0", 0),
+            ("90s", 90),
+            ("30m", 1_800),
+            ("24h", 86_400),
+            ("7d", 604_800),
+            ("1d12h", 129_600),
+            ("2w", 1_209_600),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "24", "h", "-1h", "1mo", "soon"] {
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 

@@ -22,3 +22,5 @@ mod reading;
 mod targets;
 #[path = "cli/tree.rs"]
 mod tree;
+#[path = "cli/upkeep.rs"]
+mod upkeep;

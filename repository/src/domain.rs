@@ -9,7 +9,7 @@ use model::{DomainId, RepositoryId, SessionId, VolumeId};
 
 use crate::Error;
 use crate::hash::HashingKey;
-use crate::keys::{DomainAccess, Random, UnreadableKey, UpkeepPublic, WriterKeys, random_array};
+use crate::keys::{DomainAccess, Random, UnreadableKey, UpkeepPublic, WriterKeys, are_newest, random_array};
 use crate::layout;
 use crate::seal::{Binding, KeyRing, ObjectKind};
 use crate::store::Store;
@@ -84,6 +84,11 @@ impl Domain {
     /// The keys for sealing.
     pub fn writer_keys(&self) -> Result<WriterKeys, Error> {
         self.access.writer_keys()
+    }
+
+    /// False if what is sealed with these keys now might be sealed with keys that are about to be destroyed: a higher epoch replaced them, or they are gone.
+    pub fn are_keys_newest(&self) -> Result<bool, Error> {
+        are_newest(&self.store, &self.access)
     }
 
     /// Whose signature makes a mark valid.

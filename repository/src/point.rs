@@ -9,7 +9,7 @@ mod runs;
 
 use model::SessionId;
 
-pub use description::{Consistency, Description, Outcome, Requests, Statistics, VolumeIdentity, VolumeKind};
+pub use description::{Consistency, Description, Outcome, Requests, SpaceHint, Statistics, VolumeIdentity, VolumeKind};
 pub use packs::{PackContent, PackSet};
 pub use runs::{Runs, TablePack, TableRef, TreeRuns};
 pub(crate) use runs::{decode_summary, encode_summary};

@@ -3,17 +3,22 @@
 //! In: a volume and the points that a writer or reader is about to rely on. Out: a session whose remaining pins keep their packs, and the verdict on its
 //! commit. Never: deletes, locks, or lets a clock decide about safety. The order of requests here was model-checked: change none of it alone.
 
+mod life;
+
 use bytes::Bytes;
 use model::{SessionId, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::domain::Domain;
+use crate::keys::KeyError;
 use crate::layout::{self, ParsedName};
 use crate::marks::{MarkSet, MarkVerifier};
 use crate::point::{Point, Reference};
 use crate::seal::{BlobKind, ObjectKind, Sealer, SectionReader, SectionWriter};
 use crate::store::StoreError;
+
+use life::Life;
 
 /// No point object is larger: three sections at their maxima.
 pub(crate) const POINT_BYTES_MAX: u64 = 160 << 20;
@@ -54,6 +59,7 @@ pub struct Session {
     pins: Vec<PointId>,
     /// Length of the announcement that it put.
     announced_bytes: u64,
+    life: Life,
 }
 
 impl Session {
@@ -90,7 +96,9 @@ impl Session {
     }
 
     fn look_at_pins(domain: &Domain, id: SessionId, announcement: Announcement) -> Result<Session, Error> {
-        let mut session = Session { domain: domain.clone(), id, announcement, pins: Vec::new(), announced_bytes: 0 };
+        let life = Life::begin(domain.now());
+        let mut session =
+            Session { domain: domain.clone(), id, announcement, pins: Vec::new(), announced_bytes: 0, life };
         for pin in session.announcement.pins.clone() {
             if session.may_rely_on(pin)? {
                 session.pins.push(pin);
@@ -127,15 +135,31 @@ impl Session {
         &self.pins
     }
 
+    /// Shows that it is alive, if nothing else has for long enough; cheap, so call it wherever work goes on. `put` is anything that grows with every pack put.
+    pub fn show_life(&self, put: u64) {
+        self.life.show(&self.domain, self.id, put);
+    }
+
     /// W4 and W5: puts the restore point, then looks whether the session counts. Returns how many bytes the session's own objects have.
     pub fn commit(self, point: &Point) -> Result<(PointId, u64), Error> {
+        let sealed = self.seal(point)?;
+        self.commit_sealed(sealed)
+    }
+
+    /// The object of its restore point. No two that differ may be put.
+    pub fn seal(&self, point: &Point) -> Result<Bytes, Error> {
         let domain = &self.domain;
         let name = layout::point(domain.id(), self.volume(), self.id);
         let keys = domain.writer_keys()?;
-        let bytes =
-            point.seal(domain.binding(ObjectKind::Point, &name), &keys.structure, &keys.metadata, domain.random()?)?;
-        let stored_bytes = self.announced_bytes + bytes.len() as u64;
-        domain.store().put(&name, Bytes::from(bytes))?;
+        let binding = domain.binding(ObjectKind::Point, &name);
+        Ok(point.seal(binding, &keys.structure, &keys.metadata, domain.random()?)?.into())
+    }
+
+    /// [`Session::commit`] of a point that [`Session::seal`] gave, in this process or in one that was killed.
+    pub fn commit_sealed(self, sealed: Bytes) -> Result<(PointId, u64), Error> {
+        let stored_bytes = self.announced_bytes + sealed.len() as u64;
+        let name = layout::point(self.domain.id(), self.volume(), self.id);
+        self.domain.store().put(&name, sealed)?;
         self.look()?;
         Ok((PointId { volume: self.volume(), session: self.id }, stored_bytes))
     }
@@ -173,6 +197,10 @@ fn announce(domain: &Domain, announcement: &Announcement) -> Result<(SessionId, 
         let bytes = Bytes::from(writer.finish());
         let announced_bytes = bytes.len() as u64;
         match domain.store().put_once(&name, bytes) {
+            // Whoever destroys replaced keys has seen their successors, then the announcements: who announces second sees the other.
+            Ok(()) if !domain.are_keys_newest()? => {
+                return Err(KeyError::KeysReplaced { name: domain.name().to_owned() }.into());
+            }
             Ok(()) => return Ok((id, announced_bytes)),
             Err(error) if error.class() == model::ErrorClass::Retry && attempt < ANNOUNCEMENTS_MAX => {
                 tracing::info!(%error, "an announcement was not acknowledged; taking a new session id");
@@ -219,20 +247,25 @@ pub fn read_point(domain: &Domain, point: PointId) -> Result<Point, Error> {
     Point::open(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())
 }
 
-/// Reads a point's reference part, and not much more than that; `size` is the size of the object in bytes, as a list shows it.
-pub fn read_reference(domain: &Domain, point: PointId, size: u64) -> Result<Reference, Error> {
+/// Reads a point's reference part, and not much more than that.
+pub fn read_reference(domain: &Domain, point: PointId) -> Result<Reference, Error> {
     let name = layout::point(domain.id(), point.volume, point.session);
-    let binding = domain.binding(ObjectKind::Point, &name);
-    let front = |bytes: u64| domain.store().get_range(&name, 0..bytes.min(size)).map_err(|error| gone(&name, error));
-    let mut bytes = front(REFERENCE_BYTES_GUESS)?;
-    let needed = SectionReader::first_needs(binding, &bytes, domain.ring())?;
-    if needed > bytes.len() as u64 {
-        if needed > size {
-            return Err(Error::damaged(&name, "it ends within its reference part"));
-        }
-        bytes = front(needed)?;
+    let front = read_reference_front(domain, point)?;
+    Point::open_reference(domain.binding(ObjectKind::Point, &name), &front, domain.ring())
+}
+
+/// The bytes of a point up to the end of its reference part, still sealed.
+pub(crate) fn read_reference_front(domain: &Domain, point: PointId) -> Result<Bytes, Error> {
+    let name = layout::point(domain.id(), point.volume, point.session);
+    let front = |bytes: u64| domain.store().get_front(&name, bytes).map_err(|error| gone(&name, error));
+    let bytes = front(REFERENCE_BYTES_GUESS)?;
+    let needed = SectionReader::first_needs(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())?;
+    match needed {
+        _ if needed > POINT_BYTES_MAX => Err(Error::damaged(&name, "its reference part is longer than any can be")),
+        _ if needed > REFERENCE_BYTES_GUESS => front(needed),
+        // What follows belongs to others; a copy of it would be dead weight.
+        _ => Ok(bytes.slice(..bytes.len().min(needed as usize))),
     }
-    Point::open_reference(binding, &bytes, domain.ring())
 }
 
 fn fetch_point(domain: &Domain, name: &str) -> Result<Bytes, Error> {

@@ -180,6 +180,13 @@ impl Store {
         asked.block(&self.runtime, self.retry.run(|| self.part(&path, asked, range.clone())))
     }
 
+    /// The first bytes of an object, at most `bytes`, which is not 0; all of it if it is shorter.
+    pub fn get_front(&self, name: &str, bytes: u64) -> Result<Bytes, StoreError> {
+        let asked = Asked { operation: Operation::Get, name };
+        let path = parse(name)?;
+        asked.block(&self.runtime, self.retry.run(|| self.front(&path, asked, bytes)))
+    }
+
     /// What a list would say of one object; None when it does not exist.
     pub fn stat(&self, name: &str) -> Result<Option<Listed>, StoreError> {
         let asked = Asked { operation: Operation::Get, name };
@@ -263,6 +270,19 @@ impl Store {
             // Each store words a range beyond the end differently; the size of the object says the same in all of them.
             Err(error @ StoreError::Unexpected { .. }) => match self.head(path, asked).await {
                 Ok(found) if found.size < range.end => Err(truncated(found.size)),
+                _ => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn front(&self, path: &Path, asked: Asked<'_>, bytes: u64) -> Result<Bytes, StoreError> {
+        let options = GetOptions::new().with_range(Some(0..bytes));
+        match self.sent.get_opts(path, options).await.map_err(|error| asked.failed(error)) {
+            Ok(result) => body(result, asked).await,
+            // Of an object without a byte there is no range.
+            Err(error @ StoreError::Unexpected { .. }) => match self.head(path, asked).await {
+                Ok(found) if found.size == 0 => Ok(Bytes::new()),
                 _ => Err(error),
             },
             Err(error) => Err(error),

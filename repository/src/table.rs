@@ -9,7 +9,7 @@ mod run;
 mod source;
 
 pub use build::{BuiltTable, TableBuilder};
-pub use footer::{PackUse, StoredBlob, TableFooter};
+pub use footer::{PackLoss, PackUse, StoredBlob, TableFooter};
 pub use run::TableRun;
 pub use source::{TableParts, TableSource};
 

@@ -7,19 +7,25 @@
 //! compresses it on all cores, [`packer`] seals it into packs and puts them, [`rows`] and [`recorder`] write the metadata and the restore point.
 
 mod ahead;
+mod ascending;
+mod balance;
 mod begin;
 mod block;
 mod content;
 mod dedup;
+mod evacuate;
 mod frontier;
 mod inode;
 mod journal;
+mod losses;
+mod moving;
 mod packer;
 mod parent;
 mod path;
 mod pipeline;
 mod recorder;
 mod rows;
+mod space;
 mod sweep;
 mod tally;
 
@@ -31,7 +37,8 @@ use model::SessionId;
 
 use crate::Error;
 use crate::domain::Domain;
-use crate::point::{Outcome, Requests, Statistics, VolumeIdentity, VolumeKind};
+use crate::point::{Outcome, Requests, SpaceHint, Statistics, VolumeIdentity, VolumeKind};
+use crate::quarantine::Quarantine;
 use crate::session::PointId;
 use crate::source::{Source, SourceKind, Time};
 use crate::store;
@@ -39,6 +46,7 @@ use crate::store;
 use ahead::{Ahead, READERS};
 use begin::{Begun, ContinueFrom, begin, parent_to_look_at};
 use dedup::Dedup;
+use evacuate::Evacuation;
 use journal::Journal;
 use packer::{Destination, Packer};
 use parent::Parent;
@@ -85,6 +93,9 @@ pub struct BackupOptions {
     pub checkpoint_bytes: u64,
     /// Where a journal is kept, so that a killed run goes on where it was; `None`: from its last checkpoint.
     pub journal_directory: Option<PathBuf>,
+    /// The name of a volume that this one is much like, as a clone is: its newest restore point is what a first backup is compared with. Everything is read, and what
+    /// differs is stored.
+    pub like: Option<String>,
     /// Set to stop.
     pub cancel: Arc<AtomicBool>,
     /// Shows how far the run is.
@@ -104,6 +115,7 @@ impl BackupOptions {
             level: None,
             checkpoint_bytes: 1 << 30,
             journal_directory: None,
+            like: None,
             cancel: Arc::default(),
             progress: Arc::default(),
         }
@@ -143,6 +155,8 @@ pub struct BackupReport {
     pub not_captured: Vec<NotCaptured>,
     /// What it cost.
     pub statistics: Statistics,
+    /// How much of the restore point's packs is needed, as far as it is known; without what merges let go of since it was last counted.
+    pub space: Option<SpaceHint>,
 }
 
 /// What a backup would do.
@@ -202,6 +216,7 @@ struct Shares {
     window_bytes: u64,
     ahead_bytes_max: u64,
     vanished_bytes_max: usize,
+    moved_nodes_max: usize,
 }
 
 impl Shares {
@@ -221,6 +236,7 @@ impl Shares {
             window_bytes: (budget_bytes / 16) as u64,
             ahead_bytes_max: (budget_bytes / 64) as u64,
             vanished_bytes_max: budget_bytes / 8,
+            moved_nodes_max: budget_bytes / 64 / size_of::<u64>(),
         })
     }
 }
@@ -261,8 +277,9 @@ fn attempt(
 ) -> Result<BackupReport, Error> {
     let clock = Clock::start(domain);
     let begun = begin(domain, options, from)?;
-    let Finished { tally, parent, statistics, point } = drive(domain, source, options, begun, &clock)?;
+    let Finished { tally, parent, statistics, point, space } = drive(domain, source, options, begun, &clock)?;
     Ok(BackupReport {
+        space,
         point: point.ok_or_else(|| Error::Bug("a backup ended without a restore point".into()))?,
         parent,
         outcome: tally.outcome(),
@@ -278,6 +295,7 @@ struct Finished {
     parent: Option<SessionId>,
     statistics: Statistics,
     point: Option<PointId>,
+    space: Option<SpaceHint>,
 }
 
 /// Starts the stages and sweeps the source.
@@ -297,7 +315,10 @@ fn drive(
     let pack_bytes_target = shares.pack_bytes_target.min(options.pack_bytes);
     let (packer, lane) = Packer::new(domain, id, pack_bytes_target, lanes, destination)?;
     let rows = Rows::default();
-    let dedup = Dedup::new(shares.dedup_bytes_max);
+    // Asked once, and only if there is something that could be damaged.
+    let quarantine = parent.as_ref().map_or(Ok(Quarantine::default()), |_| Quarantine::list(domain))?;
+    let evacuation = Evacuation::begin(parent.as_ref(), &quarantine, shares.moved_nodes_max)?;
+    let dedup = Dedup::new(shares.dedup_bytes_max, evacuation.packs());
     if let Some(resumed) = &resumed {
         packer.begin_at(resumed.next_seq);
         dedup.resume(&resumed.segments);
@@ -323,6 +344,7 @@ fn drive(
         packer: &packer,
         rows: &rows,
         parent: parent.as_ref(),
+        evacuation: &evacuation,
         session,
         identity: VolumeIdentity {
             name: options.volume.clone(),
@@ -359,7 +381,12 @@ fn drive(
             }
             let ahead = Ahead::new((readers > 0).then_some(jobs), shares.ahead_bytes_max);
             let vanished = Vanished::new(shares.vanished_bytes_max);
-            match run(source, options, clock, (&pipeline, parent.as_ref(), &mut recorder, ahead, vanished)) {
+            match run(
+                source,
+                options,
+                clock,
+                (&pipeline, (parent.as_ref(), &evacuation), &mut recorder, ahead, vanished),
+            ) {
                 Err(Error::Cancelled) => Err(packer.take_failure().unwrap_or(Error::Cancelled)),
                 result => result,
             }
@@ -371,13 +398,14 @@ fn run<'s>(
     source: &'s dyn Source,
     options: &BackupOptions,
     clock: &Clock<'_>,
-    parts: (&Pipeline<'_>, Option<&Parent>, &mut Recorder<'_>, Ahead<'s, sweep::Unread>, Vanished),
+    parts: (&Pipeline<'_>, (Option<&Parent>, &Evacuation), &mut Recorder<'_>, Ahead<'s, sweep::Unread>, Vanished),
 ) -> Result<Finished, Error> {
-    let (pipeline, parent, recorder, ahead, vanished) = parts;
+    let (pipeline, (parent, evacuation), recorder, ahead, vanished) = parts;
     let mut sweep = Sweep::new(sweep::Parts {
         source,
         pipeline,
         parent,
+        evacuation,
         recorder,
         started: Time { seconds: clock.started.as_second(), nanoseconds: 0 },
         cancel: &options.cancel,
@@ -400,19 +428,31 @@ fn run<'s>(
     if let Some(Err(error)) = pipeline.packer.journal().map(Journal::finish) {
         tracing::warn!(%error, "the journal of a finished backup could not be removed");
     }
-    Ok(Finished { tally, parent: parent.map(|parent| parent.id().session), statistics, point })
+    Ok(Finished {
+        tally,
+        parent: parent.filter(|parent| !parent.is_foreign()).map(|parent| parent.id().session),
+        statistics,
+        point,
+        space: recorder.space(),
+    })
 }
 
 fn report_of(tally: &Tally, pipeline: &Pipeline<'_>, cost: &Cost) -> Report {
+    let bytes_moved = pipeline.counters.bytes_moved.load(Ordering::Relaxed);
     let statistics = Statistics {
         entries: tally.entries,
         bytes_scanned: tally.bytes_scanned,
         bytes_read: tally.bytes_read,
         bytes_changed: pipeline.counters.bytes_changed.load(Ordering::Relaxed),
-        bytes_new: pipeline.counters.bytes_new.load(Ordering::Relaxed),
+        // What is moved is put as well, unless it was found elsewhere.
+        bytes_new: pipeline.counters.bytes_put.load(Ordering::Relaxed).saturating_sub(bytes_moved),
+        bytes_moved,
         seconds: cost.seconds,
         requests: cost.requests,
         ..Statistics::default()
     };
     Report { outcome: tally.outcome(), missed: tally.missed, statistics }
 }
+
+#[cfg(test)]
+mod tests;

@@ -537,9 +537,22 @@ def read_footer(c: Cursor, pack: Pack, reference: TableReference, table_class: i
     packs = []
     for _ in range(c.varint(2**32)):
         packs.append(read_pack_reference(c))
-        c.varint(), c.varint()
+        c.varint()
     need(len({(p.sid, p.seq) for p in packs}) == len(packs), f"{pack.name}: a table lists a pack twice")
+    read_losses(c)
     return first, packs
+
+
+def read_losses(c: Cursor) -> None:
+    """Hints for writers; a reader only makes sure that they are written as they must be."""
+    before = b""
+    for _ in range(c.varint(2**32)):
+        sid, end, count = c.take(16), 0, c.varint(2**32)
+        need(sid > before and count >= 1, "losses of a table are not in order")
+        for _ in range(count):
+            end += c.varint(2**32) + 1
+            need(end < 2**32 and c.varint() >= 1, "a loss of a table is not one")
+        before = sid
 
 
 def read_key(c: Cursor, previous: bytes) -> bytes:

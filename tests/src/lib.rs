@@ -7,3 +7,4 @@ pub mod azure;
 pub mod folder;
 pub mod s3;
 pub mod server;
+pub mod simulation;

@@ -3,6 +3,8 @@
 //! In: trees from seeds, stores with faults. Out: nothing, or the seed and what differs. Never: the real clock, so that one line replays a failure:
 //! `HOLDFAST_SEED=7 HOLDFAST_SEEDS=1` runs seed 7 alone, `HOLDFAST_SEEDS=1000` a campaign.
 
+#[path = "engine/attacker.rs"]
+mod attacker;
 #[path = "engine/collect.rs"]
 mod collect;
 #[path = "engine/cost.rs"]
@@ -13,6 +15,8 @@ mod crash;
 mod damage;
 #[path = "engine/identity.rs"]
 mod identity;
+#[path = "engine/keys.rs"]
+mod keys;
 #[path = "engine/memory.rs"]
 mod memory;
 #[path = "engine/protocol.rs"]
@@ -21,6 +25,8 @@ mod protocol;
 mod refusals;
 #[path = "engine/restore.rs"]
 mod restore;
+#[path = "engine/space.rs"]
+mod space;
 #[path = "engine/unreadable.rs"]
 mod unreadable;
 #[path = "engine/world.rs"]

@@ -133,6 +133,8 @@ fn absent_objects_are_told_from_empty_ones(store: &Store) {
     };
     not_found(store.get("absent/other"));
     not_found(store.get_range("absent/other", 0..1));
+    not_found(store.get_front("absent/other", 1));
+    assert_eq!(store.get_front("absent/empty", 10).expect("the front of nothing").len(), 0);
     assert_eq!(store.size("absent/other").expect("size"), None);
     assert!(!store.exists("absent/other").expect("exists"));
     assert_eq!(store.list("absent/other").expect("an empty prefix is no error"), []);
@@ -145,6 +147,10 @@ fn objects_are_read_as_they_were_written(store: &Store) {
         assert!(get(store, &name) == bytes, "{length} bytes read differently");
         assert_eq!(store.size(&name).expect("size"), Some(length as u64));
         assert!(store.get_at_most(&name, length as u64).expect("it fits exactly") == bytes);
+        for front in [1, length - 1, length, length + 1, 10 << 20].into_iter().filter(|front| *front > 0) {
+            let expected = &bytes[..front.min(length)];
+            assert!(store.get_front(&name, front as u64).expect("a front") == expected, "{front} of {length} bytes");
+        }
         let error = store.get_at_most(&name, length as u64 - 1).expect_err("one byte too many");
         assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
     }

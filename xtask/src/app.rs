@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, demo, fuzz, test, tidy, tools, workspace::Workspace};
+use crate::{bench, demo, fuzz, sim, test, tidy, tools, workspace::Workspace};
 
 /// Install tools, test, tidy, demonstrate, measure.
 #[derive(Debug, Parser)]
@@ -32,6 +32,8 @@ enum Task {
     Tidy,
     /// Fuzz the decoders of stored bytes
     Fuzz(fuzz::Options),
+    /// Simulate many writers, readers and collectors over a store in which everything goes wrong
+    Sim(sim::Options),
 }
 
 /// Parses the command line and runs it; what went wrong goes to standard error.
@@ -54,6 +56,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Bench(options) => bench::run(&workspace, &options),
         Task::Tidy => tidy::run(&workspace),
         Task::Fuzz(options) => fuzz::run(&workspace, &options),
+        Task::Sim(options) => sim::run(&workspace, &options),
         Task::Measure(options) => return bench::measure::run(&options),
     };
     done.map(|()| ExitCode::SUCCESS)

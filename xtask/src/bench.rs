@@ -25,6 +25,7 @@ use crate::{
 
 pub(crate) mod measure;
 mod report;
+mod series;
 mod targets;
 mod tool;
 mod workload;
@@ -49,6 +50,9 @@ pub(crate) struct Options {
     /// Increments in a row over which the share of metadata is averaged; 0 leaves it out
     #[arg(long, default_value_t = 20)]
     cycle: u16,
+    /// Increments in a row of `increments` and `appends`, where the targets are about 100 (and 400) and 2,000
+    #[arg(long)]
+    series: Option<u16>,
     /// Also the peer that has to be built first
     #[arg(long)]
     all: bool,
@@ -158,7 +162,9 @@ impl Bench<'_> {
         let source = self.source()?;
         let mut samples = Samples::default();
         let runs = self.sized.runs(usize::from(self.options.runs));
-        if self.sized.workload == Workload::Nochange {
+        if matches!(self.sized.workload, Workload::Increments | Workload::Appends) {
+            self.series(&source, &mut samples)?;
+        } else if self.sized.workload == Workload::Nochange {
             self.unchanged(&source, runs, &mut samples)?;
         } else {
             for run in 0..runs {
@@ -248,10 +254,13 @@ impl Bench<'_> {
 
     fn backup(&self, site: &Site, source: &Source, run: usize, what: &str) -> Result<Sample> {
         interrupt::check()?;
-        let command = site.backup(&source.folder, run);
+        self.backup_with(&site.backup(&source.folder, run), site, source, what)
+    }
+
+    fn backup_with(&self, command: &Command, site: &Site, source: &Source, what: &str) -> Result<Sample> {
         let stored_before = bytes_stored(&site.repository())?;
         let read_before = bytes_read(source.disk.as_ref())?;
-        let (usage, stdout) = self.meter.run(&command)?;
+        let (usage, stdout) = self.meter.run(command)?;
         let read =
             bytes_read(source.disk.as_ref())?.zip(read_before).map(|(after, before)| after.saturating_sub(before));
         let added = bytes_stored(&site.repository())?.saturating_sub(stored_before);
@@ -264,7 +273,8 @@ impl Bench<'_> {
         let bytes_read = read.filter(|_| self.meter.is_cold());
         let mut sample = Sample { usage, bytes_read, bytes_added: Some(added), ..Sample::default() };
         if site.kind == Kind::Holdfast {
-            let backup: Backup = parse(&command, &stdout)?;
+            let backup: Backup = parse(command, &stdout)?;
+            sample.packs_bytes = backup.space.map(|space| space.packs_bytes);
             sample.requests = Some(backup.statistics.requests.total());
             sample.bytes_stored = Some(backup.statistics.bytes_stored);
             sample.bytes_metadata = Some(backup.statistics.bytes_stored_metadata);

@@ -11,6 +11,7 @@ mod program;
 mod quantity;
 mod scratch;
 mod seed;
+mod sim;
 mod table;
 mod test;
 mod tidy;

@@ -31,6 +31,25 @@ pub(crate) struct Backup {
     pub(crate) outcome: String,
     pub(crate) not_captured: Vec<serde_json::Value>,
     pub(crate) statistics: Statistics,
+    pub(crate) space: Option<Space>,
+}
+
+/// What the packs of a restore point hold.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(crate) struct Space {
+    pub(crate) packs_bytes: u64,
+}
+
+/// `restore -o json`.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Restore {
+    pub(crate) statistics: RestoreStatistics,
+}
+
+/// What a restore cost.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct RestoreStatistics {
+    pub(crate) requests: Requests,
 }
 
 /// What a backup read and wrote.

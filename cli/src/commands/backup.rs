@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use repository::point::{Outcome, Statistics};
+use repository::point::{Outcome, SpaceHint, Statistics};
 use repository::source::Time;
 use repository::store::Location;
 use repository::write::{self, BackupOptions, BackupReport, NotCaptured, Preview, Progress};
@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// The name under which it is protected [default: its absolute path]
     #[arg(long, value_name = "NAME")]
     volume: Option<String>,
+    /// The name of a volume that this one is much like, as a clone is: the first backup is compared with its newest restore point, and stores what differs
+    #[arg(long, value_name = "NAME")]
+    like: Option<String>,
     /// Refuse a directory on which nothing is mounted: an unmounted volume looks like an empty one
     #[arg(long)]
     require_mount: bool,
@@ -54,6 +57,7 @@ struct Report<'a> {
     not_captured: Vec<NotCaptured>,
     not_captured_count: u64,
     statistics: Statistics,
+    space: Option<SpaceHint>,
 }
 
 /// Backs up.
@@ -74,6 +78,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
     let engine = BackupOptions {
         memory_budget_bytes: context.settings.memory_budget_bytes,
         level: options.compression,
+        like: options.like.clone(),
         journal_directory: context.journals()?,
         cancel: interrupt::listen(&context.runtime)?,
         progress: progress.clone(),
@@ -105,6 +110,7 @@ impl<'a> Report<'a> {
             not_captured: report.not_captured,
             not_captured_count: report.missed,
             statistics: report.statistics,
+            space: report.space,
         }
     }
 
@@ -118,6 +124,7 @@ impl<'a> Report<'a> {
             not_captured: preview.not_captured,
             not_captured_count: preview.missed,
             statistics: preview.statistics,
+            space: None,
         }
     }
 }
@@ -186,6 +193,9 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
         requests.get,
         requests.list,
     )?;
+    if statistics.bytes_moved > 0 {
+        writeln!(out, "  {} written again unchanged, so that packs can go", bytes_text(statistics.bytes_moved))?;
+    }
     if report.outcome == Outcome::Partial {
         writeln!(
             out,

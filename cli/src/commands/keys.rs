@@ -1,22 +1,23 @@
 //! `keys`: who can open the repository.
 //!
-//! In: an open repository. Out: its key files listed, added, removed, or exported for a safe elsewhere. Never: shows the repository key itself, or removes the last key
-//! that the caller can prove to open the repository.
+//! In: an open repository. Out: its key files listed, added, removed, replaced, or exported for a safe elsewhere, and whether an export opens everything. Never: shows the
+//! repository key itself, or removes the last key that the caller can prove to open the repository.
 
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use model::KeyId;
+use model::{ErrorClass, KeyId};
 use repository::keys::{
-    KeyError, Recipient, RecipientEntry, WrapKind, add_recipient, export_key, list_recipients, remove_recipient,
+    KeyError, Recipient, RecipientEntry, Unlock, WrapKind, add_recipient, export_key, list_recipients, prove_domain,
+    remove_recipient, replace_recipient,
 };
 use serde::Serialize;
 
 use crate::args::Format;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::opening::{Context, Opened, read_secret, recipients_of};
+use crate::opening::{Context, Opened, identities, read_secret};
 use crate::output::{escape, hex, print, table};
 use crate::prompt;
 
@@ -29,8 +30,33 @@ pub(crate) enum Command {
     Add(For),
     /// Remove a key; another one that opens must remain, and be the one given here
     Remove(Remove),
+    /// Let a new secret take the place of the one given here; no data is touched
+    Rotate(Rotate),
     /// Write the key of the repository, sealed for its holder, to keep it elsewhere
     Export(Export),
+    /// Prove that an exported key opens this repository and all of it; nothing is written
+    Verify(Verify),
+}
+
+/// What takes the place of the present secret. A bare recipient (age1…) would prove nothing: whoever holds its identity is given a key with `keys add`, and removes the other.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rotate {
+    /// The passphrase in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "new_identity_file")]
+    new_passphrase_file: Option<PathBuf>,
+    /// The age identities in this file
+    #[arg(long, value_name = "FILE")]
+    new_identity_file: Option<PathBuf>,
+    /// Whose key it is, in a line; it is sealed
+    #[arg(long, default_value = "")]
+    label: String,
+}
+
+/// Which export.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// What `keys export` wrote; the secret of the command line must open it
+    file: PathBuf,
 }
 
 /// For whom.
@@ -98,6 +124,30 @@ struct Changed {
 }
 
 #[derive(Serialize)]
+struct Rotated {
+    added: Vec<String>,
+    removed: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Verified {
+    repository: String,
+    label: String,
+    domains: Vec<VerifiedDomain>,
+}
+
+/// What the export opened in one domain.
+#[derive(Serialize)]
+struct VerifiedDomain {
+    name: String,
+    key_sets: usize,
+    /// The newest restore point, which was opened; null: there is none yet.
+    point: Option<String>,
+    /// True if content of it was opened; false: it has none.
+    content: bool,
+}
+
+#[derive(Serialize)]
 struct Exported<'a> {
     repository: String,
     file: Option<&'a Path>,
@@ -110,7 +160,9 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<Exit, Failure>
         Command::List => list(context),
         Command::Add(holder) => add(context, holder),
         Command::Remove(options) => remove(context, options),
+        Command::Rotate(options) => rotate(context, options),
         Command::Export(options) => export(context, options),
+        Command::Verify(options) => verify(context, options),
     }
 }
 
@@ -159,6 +211,66 @@ fn remove(context: &Context, options: &Remove) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+fn rotate(context: &Context, options: &Rotate) -> Result<Exit, Failure> {
+    let Opened { store, repository, unlock } = context.open()?;
+    let new = match (&options.new_passphrase_file, &options.new_identity_file) {
+        (Some(path), _) => Unlock::from_passphrase_file(&read_secret(path)?)?,
+        (None, Some(path)) => identities(path)?,
+        (None, None) if prompt::possible() => Unlock::from_passphrase_file(&prompt::new_passphrase(&context.output)?)?,
+        (None, None) => {
+            return Err(Failure::Usage(
+                "what takes its place? give --new-passphrase-file or --new-identity-file (there is no terminal to ask at)".to_owned(),
+            ));
+        }
+    };
+    let replaced = context
+        .with_random(|random| replace_recipient(&store, &repository, (&unlock, &new), &options.label, random))?;
+    let texts = |ids: &[KeyId]| ids.iter().map(KeyId::to_string).collect::<Vec<_>>();
+    let rotated = Rotated { added: texts(&replaced.added), removed: texts(&replaced.removed) };
+    context.output.value(&rotated, |out| {
+        rotated.added.iter().try_for_each(|key| writeln!(out, "key {key} opens the repository now"))?;
+        rotated.removed.iter().try_for_each(|key| writeln!(out, "key {key} removed"))
+    })?;
+    context.output.note("whoever has opened the repository with the old secret may have kept the key of the repository itself, and so may versions of the bucket");
+    Ok(Exit::Done)
+}
+
+fn verify(context: &Context, options: &Verify) -> Result<Exit, Failure> {
+    let Opened { store, repository, .. } = context.open_with_export(&options.file)?;
+    let short = |why: String| Failure::from(KeyError::ExportFallsShort { why });
+    let mut verified =
+        Verified { repository: repository.id().to_string(), label: repository.label.clone(), domains: Vec::new() };
+    for found in repository.domains(&store)? {
+        let name = found.name.map_err(|why| short(format!("domain {}: {why}", found.id)))?;
+        let access = repository.domain(&store, &name)?;
+        if let Some(unreadable) = access.unreadable().first() {
+            return Err(short(format!("{}: {}", unreadable.object, unreadable.why)));
+        }
+        let key_sets = access.sets().len();
+        let domain = context.domain_with(&store, &repository, access);
+        let proven = prove_domain(&domain).map_err(|error| match error.class() {
+            ErrorClass::Corrupt | ErrorClass::Denied | ErrorClass::Missing => {
+                short(format!("domain {name:?}: {error}"))
+            }
+            _ => error.into(),
+        })?;
+        let point = proven.point.map(|point| point.session.to_string());
+        verified.domains.push(VerifiedDomain { name, key_sets, point, content: proven.pack.is_some() });
+    }
+    context.output.value(&verified, |out| {
+        writeln!(out, "it opens repository {}", verified.repository)?;
+        verified.domains.iter().try_for_each(|domain| {
+            let newest = match (&domain.point, domain.content) {
+                (None, _) => "it has no restore point yet".to_owned(),
+                (Some(point), true) => format!("restore point {point} and content of it"),
+                (Some(point), false) => format!("restore point {point}, which has no content"),
+            };
+            writeln!(out, "domain {}: {} sets of keys, {newest}", escape(domain.name.as_bytes()), domain.key_sets)
+        })
+    })?;
+    Ok(Exit::Done)
+}
+
 fn by_beginning(entries: &[RecipientEntry], text: &str) -> Result<KeyId, Failure> {
     let matching: Vec<KeyId> =
         entries.iter().map(|entry| entry.id).filter(|id| id.to_string().starts_with(text)).collect();
@@ -185,7 +297,7 @@ fn export(context: &Context, options: &Export) -> Result<Exit, Failure> {
     let opened = context.open()?;
     let recipient = match recipient(&options.holder)? {
         Some(recipient) => recipient,
-        None => recipients_of(&opened.unlock)?.into_iter().next().ok_or(KeyError::NoRecipient)?,
+        None => opened.unlock.recipients().into_iter().next().ok_or(KeyError::NoRecipient)?,
     };
     let bytes = export_key(&opened.repository, &recipient, &options.holder.label)?;
     let mut exported =

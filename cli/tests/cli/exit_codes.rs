@@ -111,15 +111,6 @@ fn a_repository_that_was_exchanged_is_5_and_names_both() {
     place.run(["points"]).expect(0);
 }
 
-#[test]
-fn what_is_not_in_this_version_says_so_and_is_1() {
-    let place = Place::new();
-    let before = place.files("repo");
-    place.run(["forget", "--keep-last", "3", "latest"]).failed(1, "no restore point was removed");
-    place.run(["gc", "--dry-run"]).failed(1, "nothing was deleted");
-    assert_eq!(place.files("repo"), before);
-}
-
 struct Mounted(PathBuf);
 
 impl Drop for Mounted {

@@ -33,6 +33,7 @@ fn a_tree_is_backed_up_changed_destroyed_and_restored_identical() {
         "bytes_read",
         "bytes_changed",
         "bytes_new",
+        "bytes_moved",
         "bytes_stored",
         "bytes_stored_metadata",
     ] {
@@ -90,6 +91,22 @@ fn a_dry_run_tells_the_price_and_stores_nothing() {
     }
     let text = place.run(["backup", "--volume", "home", "--dry-run", "source"]).text();
     assert!(text.contains("nothing was stored") && text.contains("an increment"), "{text}");
+}
+
+#[test]
+fn a_clone_costs_what_differs_if_it_is_told_what_it_is_like() {
+    let place = Place::new();
+    tree::fill(&place.path("source"));
+    place.backup("original", "source");
+    let clone = ["backup", "--volume", "clone", "source"];
+    let misnamed = place.run([&clone[..], &["--like", "orginal"]].concat());
+    misnamed.failed(6, "holdfast points");
+    let like = place.json(&[&clone[..], &["--like", "original"]].concat());
+    assert!(like["parent"].is_null(), "it is the first of its volume");
+    assert_eq!((&like["statistics"]["bytes_changed"], &like["statistics"]["bytes_new"]), (&0.into(), &0.into()));
+    assert_ne!(like["statistics"]["bytes_read"], 0, "nothing is trusted");
+    place.run(["restore", "latest", "--volume", "clone", "--to", "restored"]).expect(0);
+    tree::assert_same(&place.path("source"), &place.path("restored"));
 }
 
 #[test]

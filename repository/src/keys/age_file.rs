@@ -85,6 +85,26 @@ impl Unlock {
         passphrase(bytes).map(Unlock::Passphrase)
     }
 
+    /// Each secret alone.
+    pub(super) fn each(&self) -> Vec<Unlock> {
+        match self {
+            Unlock::Passphrase(_) => vec![self.clone()],
+            Unlock::Identities(identities) => {
+                identities.iter().map(|identity| Unlock::Identities(vec![identity.clone()])).collect()
+            }
+        }
+    }
+
+    /// Whoever holds this, to wrap something for; each secret of several.
+    pub fn recipients(&self) -> Vec<Recipient> {
+        match self {
+            Unlock::Passphrase(passphrase) => vec![Recipient::Passphrase(passphrase.clone())],
+            Unlock::Identities(identities) => {
+                identities.iter().map(|identity| Recipient::Age(identity.to_public())).collect()
+            }
+        }
+    }
+
     /// Identities from a file as age-keygen writes it: one a line, `#` begins a comment.
     pub fn from_identity_file(text: &str) -> Result<Unlock, KeyError> {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));

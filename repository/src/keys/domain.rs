@@ -9,6 +9,7 @@ use model::{DomainId, KeyId, RepositoryId, VolumeId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::epochs::listed_sets;
 use super::secret::{Random, Secret, random_array, secret_json};
 use super::{KeyError, OpenedRepository};
 use crate::Error;
@@ -93,17 +94,31 @@ impl DomainRoot {
             return Err(KeyError::NotADomainName);
         }
         let id = DomainId(first_half(&opened.key.derive("holdfast v1 domain id", name.as_bytes())));
+        Ok(DomainRoot::of_id(opened, id, name))
+    }
+
+    /// Of a domain whose name is not known: its key objects say it.
+    pub(super) fn of_id(opened: &OpenedRepository, id: DomainId, name: &str) -> DomainRoot {
         let root = opened.key.derive_secret("holdfast v1 domain", &id.0);
         let wrapping = Zeroizing::new(derive(&root, "holdfast v1 wrapping", b""));
         let wrapping_id = KeyId(first_half(&derive(&wrapping, "holdfast v1 key id", b"")));
-        Ok(DomainRoot {
+        DomainRoot {
             repository: opened.manifest.repository,
             id,
             name: name.to_owned(),
             naming: Zeroizing::new(derive(&root, "holdfast v1 naming", b"")),
             hashing: HashingKey::new(derive(&root, "holdfast v1 hashing", b"")),
             wrapping: ClassKey::new(KeyClass::Wrapping, wrapping_id, *wrapping),
-        })
+        }
+    }
+
+    pub(super) fn id(&self) -> DomainId {
+        self.id
+    }
+
+    /// What a key object of the domain says of the domain's name; nothing of it has been checked but that this repository's key sealed it.
+    pub(super) fn name_in(&self, store: &Store, object: &str) -> Result<String, Error> {
+        Ok(self.payload(object, &store.get_at_most(object, KEY_OBJECT_BYTES_MAX)?)?.name)
     }
 
     /// Opens every key object of the domain. One that cannot be opened is remembered, not an error: a restore needs only the keys that its own headers name.
@@ -132,9 +147,22 @@ impl DomainRoot {
         }
         access.sets.sort_by_key(|set| (std::cmp::Reverse(set.epoch), set.id));
         if access.sets.is_empty() && access.unreadable.is_empty() {
-            return Err(KeyError::NoDomain { name: self.name.clone() }.into());
+            return self.without_keys(store);
         }
         Ok(access)
+    }
+
+    /// No keys were listed: nobody has used the domain, or they are lost, or somebody has just made the first ones. Keys are acknowledged before they are used, so whoever finds objects
+    /// and then still no keys knows.
+    fn without_keys(&self, store: &Store) -> Result<DomainAccess, Error> {
+        let name = self.name.clone();
+        if store.list(&layout::domain(self.id))?.is_empty() {
+            return Err(KeyError::NoDomain { name }.into());
+        }
+        if listed_sets(store, self.id)?.is_empty() {
+            return Err(KeyError::KeysLost { name }.into());
+        }
+        self.load(store)
     }
 
     fn open(&self, store: &Store, name: &str, epoch: u64) -> Result<Payload, Error> {
@@ -151,21 +179,21 @@ impl DomainRoot {
         }
     }
 
-    pub(super) fn id(&self) -> DomainId {
-        self.id
-    }
-
     fn open_bytes(&self, name: &str, epoch: u64, bytes: &[u8]) -> Result<Payload, Error> {
-        let mut ring = KeyRing::default();
-        ring.add(self.wrapping.clone());
-        let sections = SectionReader::new(self.object(name), bytes, &ring, &[BlobKind::DomainKey])?;
-        let plaintext = Zeroizing::new(sections.open(0)?);
-        let payload: Payload = serde_json::from_slice(&plaintext)
-            .map_err(|_| Error::damaged(name, "what it holds is not a set of domain keys"))?;
+        let payload = self.payload(name, bytes)?;
         if payload.epoch != epoch || payload.name != self.name {
             return Err(Error::damaged(name, "the epoch or domain inside is not that of its name"));
         }
         Ok(payload)
+    }
+
+    fn payload(&self, name: &str, bytes: &[u8]) -> Result<Payload, Error> {
+        let mut ring = KeyRing::default();
+        ring.add(self.wrapping.clone());
+        let sections = SectionReader::new(self.object(name), bytes, &ring, &[BlobKind::DomainKey])?;
+        let plaintext = Zeroizing::new(sections.open(0)?);
+        serde_json::from_slice(&plaintext)
+            .map_err(|_| Error::damaged(name, "what it holds is not a set of domain keys"))
     }
 
     /// Writes a new set of keys. When this returns, the store has acknowledged it.

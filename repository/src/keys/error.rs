@@ -117,6 +117,34 @@ pub enum KeyError {
         /// The domain.
         name: String,
     },
+    /// There are objects, and no key.
+    #[error(
+        "domain {name:?} has objects and no keys: they were destroyed or lost, and nobody can read what is left. If that was intended, `holdfast domain destroy` removes the rest; if not, bring the objects below d/<domain>/keys/ back from a version or a replica"
+    )]
+    KeysLost {
+        /// The domain.
+        name: String,
+    },
+    /// A rotation came between.
+    #[error("the keys of domain {name:?} were replaced while this began; nothing was written, run it again")]
+    KeysReplaced {
+        /// The domain.
+        name: String,
+    },
+    /// Old and new secret are the same, or the old one opens nothing.
+    #[error("no key would be replaced: the new secret opens every key that the present one opens")]
+    NothingToReplace,
+    /// What was put does not open.
+    #[error(
+        "the new secret does not open the key that was added for it; the old one was left in place. The store may not give back what was put: run `holdfast repo init --dry-run` against it"
+    )]
+    NotProven,
+    /// An exported key does not open everything.
+    #[error("the exported key opens this repository but not all of it: {why}")]
+    ExportFallsShort {
+        /// What it does not open.
+        why: String,
+    },
     /// The operating system failed.
     #[error("the operating system gave no random bytes")]
     NoRandom,
@@ -132,15 +160,19 @@ impl KeyError {
             KeyError::NoRepository | KeyError::NoKeys | KeyError::NoSuchKey { .. } | KeyError::NoDomain { .. } => {
                 ErrorClass::Missing
             }
-            KeyError::NotThePinned { .. } | KeyError::WrongUnlock { .. } | KeyError::ForeignKey { .. } => {
-                ErrorClass::Denied
-            }
-            KeyError::UnusableKey { .. } => ErrorClass::Corrupt,
+            KeyError::NotThePinned { .. }
+            | KeyError::WrongUnlock { .. }
+            | KeyError::ForeignKey { .. }
+            | KeyError::NotProven
+            | KeyError::ExportFallsShort { .. } => ErrorClass::Denied,
+            KeyError::KeysReplaced { .. } => ErrorClass::Busy,
+            KeyError::UnusableKey { .. } | KeyError::KeysLost { .. } => ErrorClass::Corrupt,
             KeyError::AlreadyARepository
             | KeyError::NewerFormat { .. }
             | KeyError::UnknownFeature { .. }
             | KeyError::LastKey { .. }
             | KeyError::NoRecipient
+            | KeyError::NothingToReplace
             | KeyError::EmptyPassphrase
             | KeyError::PassphraseNotText
             | KeyError::NotARecipient(_)

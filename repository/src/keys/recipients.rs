@@ -90,7 +90,7 @@ fn any_opens(
 }
 
 /// Ids of the key files that are listed.
-fn key_ids(store: &Store) -> Result<Vec<KeyId>, Error> {
+pub(super) fn key_ids(store: &Store) -> Result<Vec<KeyId>, Error> {
     let listed = store.list(layout::KEYS)?;
     let id = |name: &str| match ParsedName::parse(name) {
         Ok(ParsedName::RecipientKey(id)) => Some(id),
@@ -100,7 +100,7 @@ fn key_ids(store: &Store) -> Result<Vec<KeyId>, Error> {
 }
 
 /// The bytes of a key file; `None` if it is gone, an inner error if it is too large to be one.
-fn key_file(store: &Store, id: KeyId) -> Result<Option<Result<Bytes, String>>, Error> {
+pub(super) fn key_file(store: &Store, id: KeyId) -> Result<Option<Result<Bytes, String>>, Error> {
     match store.get_at_most(&layout::recipient_key(id), KEY_FILE_BYTES_MAX) {
         Ok(bytes) => Ok(Some(Ok(bytes))),
         Err(StoreError::NotFound { .. }) => Ok(None),

@@ -63,6 +63,8 @@ pub struct Statistics {
     pub bytes_changed: u64,
     /// Of these, what the repository did not have.
     pub bytes_new: u64,
+    /// Written again unchanged, so that packs can go.
+    pub bytes_moved: u64,
     /// Put into the store, everything included.
     pub bytes_stored: u64,
     /// Of these, everything but content.
@@ -87,6 +89,22 @@ pub struct Requests {
     pub delete: u64,
 }
 
+/// How much of a point's packs is needed, as its writer knew: a hint for the next one whether to look closer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SpaceHint {
+    /// Stored bytes of all packs.
+    pub packs_bytes: u64,
+    /// Of these, what visible rows and listed tables need.
+    pub live_bytes: u64,
+    /// The same content, as plaintext.
+    pub content_bytes: u64,
+    /// Plaintext bytes that rows have hidden since this was counted.
+    pub hidden_bytes: u64,
+    /// Packs below 4 MiB.
+    pub small_packs: u64,
+}
+
 /// The sealed description of a restore point.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Description {
@@ -106,6 +124,9 @@ pub struct Description {
     pub statistics: Statistics,
     /// How many Missed rows the tree has.
     pub missed: u64,
+    /// How much of its packs is needed.
+    #[serde(default)]
+    pub space: Option<SpaceHint>,
     /// What later change tracking may rely on; version 1 of the writer records nothing.
     #[serde(default)]
     pub trust: serde_json::Map<String, serde_json::Value>,

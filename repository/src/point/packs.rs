@@ -148,7 +148,11 @@ impl PackSet {
     pub(super) fn decode(decoder: &mut Decoder<'_>) -> Result<PackSet, DecodeError> {
         let mut set = PackSet::default();
         let mut packs_total = 0u64;
-        for _ in 0..decoder.count("sessions", 20)? {
+        let sessions = decoder.count("sessions", 20)?;
+        if sessions > SESSIONS_MAX {
+            return Err(DecodeError::TooLarge("sessions"));
+        }
+        for _ in 0..sessions {
             let session = SessionId(decoder.array()?);
             if set.sessions.last_key_value().is_some_and(|(last, _)| *last >= session) {
                 return Err(DecodeError::Value("session order"));
@@ -177,6 +181,8 @@ impl PackSet {
 
 /// The most packs that one point may need: 4 Mi packs of 32 MiB are 128 TiB. A range costs few bytes to claim, so its length is bounded too.
 const PACKS_MAX: u64 = 4 << 20;
+/// The most sessions that one point may name: a run an hour for 29 years. A session costs a reader some 350 bytes and a liar 20.
+const SESSIONS_MAX: usize = 1 << 18;
 
 #[cfg(test)]
 mod tests {

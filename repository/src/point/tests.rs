@@ -47,6 +47,7 @@ fn sample() -> Point {
             consistency: Consistency::Live,
             statistics: Statistics { entries: 3, ..Statistics::default() },
             missed: 1,
+            space: Some(SpaceHint { packs_bytes: 9, live_bytes: 8, ..Default::default() }),
             trust: serde_json::Map::new(),
             signature: None,
         },

@@ -9,7 +9,7 @@ use model::{SessionId, VolumeId};
 
 use crate::Error;
 use crate::domain::Domain;
-use crate::layout::{self, ParsedName};
+use crate::layout::{self, Mark, ParsedName};
 use crate::marks::{InvalidMark, MarkSet, MarkVerifier};
 use crate::session::PointId;
 use crate::store::Listed;
@@ -19,8 +19,10 @@ use crate::store::Listed;
 pub(crate) struct ListedPoint {
     pub(crate) id: PointId,
     pub(crate) hidden: bool,
-    /// Length of its object.
-    pub(crate) bytes: u64,
+    /// It has a mark that says that its session shall end.
+    pub(crate) aborted: bool,
+    /// By the store's clock, in milliseconds since 1970-01-01 UTC.
+    pub(crate) arrived_ms: i64,
 }
 
 /// What three lists say.
@@ -47,7 +49,7 @@ impl Listing {
         let mut misspelled = Vec::new();
         let listed = domain.store().list(&points_below)?;
         let points =
-            keep_known(&listed, &mut misspelled, |listed| Some((point_of(domain, &listed.name)?, listed.size)));
+            keep_known(&listed, &mut misspelled, |listed| Some((point_of(domain, &listed.name)?, listed.modified_ms)));
         let marks = domain.store().list(&marks_below)?;
         let names = marks.iter().map(|listed| listed.name.as_str());
         let verifier = MarkVerifier { repository: domain.repository(), upkeep: *domain.upkeep() };
@@ -69,7 +71,13 @@ impl Listing {
             .into_iter()
             .filter(|(point, _)| !of(point).invalidates())
             .partition(|(point, _)| open.contains(&point.session));
-        let valid = valid.into_iter().map(|(id, bytes)| ListedPoint { id, hidden: of(&id).hides(), bytes }).collect();
+        let listed_point = |(id, arrived_ms): (PointId, i64)| ListedPoint {
+            id,
+            hidden: of(&id).hides(),
+            aborted: of(&id).has(Mark::Abort),
+            arrived_ms,
+        };
+        let valid = valid.into_iter().map(listed_point).collect();
         let unannounced = unannounced.into_iter().map(|(id, _)| id).collect();
         let invalid_marks = marks.invalid().to_vec();
         Ok(Listing { valid, unannounced, running, invalid_marks, misspelled })

@@ -24,12 +24,16 @@ pub struct PointInfo {
     pub id: PointId,
     /// When it was made, in milliseconds since 1970-01-01 UTC.
     pub created_ms: i64,
+    /// When the store received it, by the store's clock, in milliseconds since 1970-01-01 UTC.
+    pub arrived_ms: i64,
     /// Made on the way of a run; never `latest`.
     pub checkpoint: bool,
     /// The point that it continued.
     pub parent: Option<SessionId>,
     /// What it says of itself.
     pub description: Description,
+    /// A collector took its session for dead and was not sure; it may still be ended.
+    pub aborted: bool,
     /// Retired: valid, but not shown. [`points`] leaves these out, [`points_with_hidden`] does not.
     pub hidden: bool,
 }
@@ -127,9 +131,11 @@ fn open_all(domain: &Domain, listed: Vec<ListedPoint>) -> Result<PointList, Erro
         Ok(PointInfo {
             id: point.id,
             created_ms: reference.created_ms,
+            arrived_ms: point.arrived_ms,
             checkpoint: reference.checkpoint,
             parent: reference.parent,
             description,
+            aborted: point.aborted,
             hidden: point.hidden,
         })
     };

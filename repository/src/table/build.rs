@@ -9,7 +9,7 @@ use crate::seal::BlobKind;
 use crate::tree::block::{BlockBuilder, FinishedBlock, TableIndex};
 use crate::tree::{Class, PackId, PackList, Row};
 
-use super::footer::{PackUse, StoredBlob, TableFooter};
+use super::footer::{PackLoss, PackUse, StoredBlob, TableFooter};
 
 /// A table is closed at this size: it is held in memory until it is placed, and read with one request.
 const TABLE_BYTES_TARGET: usize = 8 << 20;
@@ -17,6 +17,8 @@ const TABLE_BYTES_TARGET: usize = 8 << 20;
 const TABLE_BLOCKS_MAX: usize = 4096;
 /// And at this many packs: its footer must stay far below its maximum.
 const TABLE_PACKS_MAX: usize = 65_536;
+/// So many losses are listed, the largest; the rest is forgotten, as a hint may be.
+const LOSSES_MAX: usize = 65_536;
 /// Metadata is written once and read often.
 const LEVEL: i32 = 3;
 
@@ -40,6 +42,7 @@ pub struct BuiltTable {
     rows: u64,
     packs: PackList,
     gained: Vec<u64>,
+    losses: Vec<PackLoss>,
     bytes: usize,
 }
 
@@ -121,6 +124,7 @@ impl TableBuilder {
             rows,
             packs: self.packs,
             gained: self.gained,
+            losses: Vec::new(),
             bytes,
         }))
     }
@@ -134,7 +138,7 @@ impl BuiltTable {
 
     /// About how many bytes it takes in a pack.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.packs.packs().len() * 64 + (self.blocks.len() + 2) * 32
+        self.bytes + self.packs.packs().len() * 64 + self.losses.len() * 8 + (self.blocks.len() + 2) * 32
     }
 
     /// How many blobs it takes in a pack.
@@ -145,6 +149,23 @@ impl BuiltTable {
     /// The packs that its rows name.
     pub fn packs(&self) -> &[PackId] {
         self.packs.packs()
+    }
+
+    /// Those packs, each with the plaintext bytes that its rows name there.
+    pub fn gained(&self) -> impl Iterator<Item = (PackId, u64)> {
+        self.packs.packs().iter().copied().zip(self.gained.iter().copied())
+    }
+
+    /// Says what rows of this table hid in older ones. In any order; a pack at most once.
+    pub fn with_losses(mut self, losses: impl IntoIterator<Item = (PackId, u64)>) -> BuiltTable {
+        let listed = losses.into_iter().filter(|(_, lost)| *lost > 0).map(|(pack, lost)| PackLoss { pack, lost });
+        self.losses = listed.collect();
+        if self.losses.len() > LOSSES_MAX {
+            self.losses.sort_unstable_by_key(|loss| std::cmp::Reverse(loss.lost));
+            self.losses.truncate(LOSSES_MAX);
+        }
+        self.losses.sort_unstable_by_key(|loss| loss.pack);
+        self
     }
 
     /// Puts the table into a pack. `summary` says what is known of each pack that its rows name.
@@ -165,19 +186,15 @@ impl BuiltTable {
             plaintext_bytes: position.label.plaintext_bytes,
             codec: position.label.codec,
         };
-        let used = |(pack, gained): (&PackId, &u64)| PackUse {
-            pack: *pack,
-            summary: summary(*pack),
-            gained: *gained,
-            lost: 0,
-        };
+        let used = |(pack, gained): (PackId, u64)| PackUse { pack, summary: summary(pack), gained };
         let footer = TableFooter {
             class: self.class,
             offset: u32::try_from(first.offset).map_err(|_| Error::Bug("a pack over 4 GiB".into()))?,
             number: first.label.number,
             blocks: positions.iter().map(stored).collect(),
             index: stored(&index),
-            packs: self.packs.packs().iter().zip(&self.gained).map(used).collect(),
+            packs: self.gained().map(used).collect(),
+            losses: self.losses.clone(),
         };
         let content = Compressor::new(LEVEL)?.compress(&footer.encode())?;
         let (position, sealed) = pack.add_and_show(BlobKind::TableFooter, &content)?;

@@ -40,7 +40,14 @@ pub struct PackUse {
     pub summary: PackSummary,
     /// Plaintext bytes that rows of this table name there: a hint.
     pub gained: u64,
-    /// Plaintext bytes there that rows of this table hid: a hint.
+}
+
+/// Bytes of a pack that rows of a table hid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackLoss {
+    /// Which. The table need not name it, and a loss keeps no pack.
+    pub pack: PackId,
+    /// Plaintext bytes, at least 1: a hint.
     pub lost: u64,
 }
 
@@ -59,6 +66,8 @@ pub struct TableFooter {
     pub index: StoredBlob,
     /// The pack list.
     pub packs: Vec<PackUse>,
+    /// What rows of this table hid in older tables, by ascending pack.
+    pub losses: Vec<PackLoss>,
 }
 
 impl TableFooter {
@@ -71,8 +80,9 @@ impl TableFooter {
         for used in &self.packs {
             encoder.raw(&used.pack.session.0).varint(u64::from(used.pack.seq));
             encode_summary(&mut encoder, &used.summary);
-            encoder.varint(used.gained).varint(used.lost);
+            encoder.varint(used.gained);
         }
+        encode_losses(&mut encoder, &self.losses);
         encoder.finish()
     }
 
@@ -93,13 +103,14 @@ impl TableFooter {
             return Err(DecodeError::Value("table position"));
         }
         let mut packs: Vec<PackUse> = Vec::new();
-        for _ in 0..decoder.count("packs", 53)? {
+        for _ in 0..decoder.count("packs", 52)? {
             let pack = PackId { session: SessionId(decoder.array()?), seq: decoder.varint_u32()? };
             let summary = decode_summary(&mut decoder)?;
-            packs.push(PackUse { pack, summary, gained: decoder.varint()?, lost: decoder.varint()? });
+            packs.push(PackUse { pack, summary, gained: decoder.varint()? });
         }
+        let losses = decode_losses(&mut decoder)?;
         decoder.finish()?;
-        Ok(TableFooter { class, offset, number, blocks, index, packs })
+        Ok(TableFooter { class, offset, number, blocks, index, packs, losses })
     }
 
     /// Where block `n` is; `n` equal to the number of blocks means the index.
@@ -118,4 +129,44 @@ impl TableFooter {
         };
         Some(BlobPosition { label, offset: u64::from(self.offset) + before, sealed_bytes: stored.sealed_bytes })
     }
+}
+
+/// By session, because there are few of them.
+fn encode_losses(encoder: &mut Encoder, losses: &[PackLoss]) {
+    let sessions: Vec<&[PackLoss]> = losses.chunk_by(|one, next| one.pack.session == next.pack.session).collect();
+    encoder.varint(sessions.len() as u64);
+    for packs in sessions {
+        let Some(first) = packs.first() else { continue };
+        encoder.raw(&first.pack.session.0).varint(packs.len() as u64);
+        let mut end = 0;
+        for PackLoss { pack, lost } in packs {
+            encoder.varint(u64::from(pack.seq.saturating_sub(end))).varint(*lost);
+            end = pack.seq.saturating_add(1);
+        }
+    }
+}
+
+fn decode_losses(decoder: &mut Decoder<'_>) -> Result<Vec<PackLoss>, DecodeError> {
+    let mut losses: Vec<PackLoss> = Vec::new();
+    for _ in 0..decoder.count("losses", 19)? {
+        let session = SessionId(decoder.array()?);
+        if losses.last().is_some_and(|last| last.pack.session >= session) {
+            return Err(DecodeError::Value("losses: order"));
+        }
+        let mut end = 0u32;
+        let count = decoder.count("losses", 2)?;
+        for _ in 0..count {
+            let seq = end.checked_add(decoder.varint_u32()?).ok_or(DecodeError::Number)?;
+            let lost = decoder.varint()?;
+            end = seq.checked_add(1).ok_or(DecodeError::Number)?;
+            if lost == 0 {
+                return Err(DecodeError::Value("losses: zero"));
+            }
+            losses.push(PackLoss { pack: PackId { session, seq }, lost });
+        }
+        if count == 0 {
+            return Err(DecodeError::Value("losses: empty"));
+        }
+    }
+    Ok(losses)
 }

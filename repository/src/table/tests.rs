@@ -173,3 +173,37 @@ fn a_flipped_bit_in_a_table_is_damage_and_never_another_row() {
         assert!(matches!(error, Error::Damaged { .. }), "byte {at}: {error}");
     }
 }
+
+#[test]
+fn losses_come_back_and_nothing_else_is_one() {
+    let loss = |session: u8, seq, lost| PackLoss { pack: PackId { session: SessionId([session; 16]), seq }, lost };
+    let blob = StoredBlob { sealed_bytes: 100, plaintext_bytes: 90, codec: crate::seal::Codec::Stored };
+    let footer = TableFooter {
+        class: Class::Content,
+        offset: 7,
+        number: 3,
+        blocks: vec![blob],
+        index: blob,
+        packs: Vec::new(),
+        losses: vec![loss(1, 0, 5), loss(1, 1, 1 << 40), loss(1, 9, 1), loss(2, 3, 7)],
+    };
+    let encoded = footer.encode();
+    assert_eq!(TableFooter::decode(&encoded).unwrap(), footer);
+    let empty = TableFooter { losses: Vec::new(), ..footer.clone() };
+    let front = empty.encode().len() - 1;
+    let with = |bytes: &[u8]| TableFooter::decode(&[&encoded[..front], bytes].concat());
+    assert_eq!(with(&[0]).unwrap(), empty);
+    let sid = |session: u8| [session; 16];
+    let one = |session: u8, rest: &[u8]| [&sid(session)[..], rest].concat();
+    assert!(with(&[&[1][..], &one(1, &[1, 4, 1])].concat()).is_ok());
+    for (what, bytes) in [
+        ("no pack", [&[1][..], &one(1, &[0])].concat()),
+        ("nothing lost", [&[1][..], &one(1, &[1, 4, 0])].concat()),
+        ("one sid twice", [&[2][..], &one(1, &[1, 4, 1]), &one(1, &[1, 9, 1])].concat()),
+        ("descending", [&[2][..], &one(2, &[1, 4, 1]), &one(1, &[1, 9, 1])].concat()),
+        ("cut", [&[2][..], &one(1, &[1, 4, 1])].concat()),
+        ("more", [&[1][..], &one(1, &[1, 4, 1, 0])].concat()),
+    ] {
+        assert!(with(&bytes).is_err(), "{what}");
+    }
+}

@@ -27,18 +27,30 @@ pub fn pages_below(cut: u64, block: u64) -> u16 {
 }
 
 /// A set of pages of one block.
-#[derive(Clone, Copy, Debug, Default)]
-struct PageSet([u64; BLOCK_PAGES / 64]);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageSet([u64; BLOCK_PAGES / 64]);
 
 impl PageSet {
-    fn contains(&self, page: u16) -> bool {
+    /// True if the page is in it.
+    pub fn contains(&self, page: u16) -> bool {
         self.0.get(usize::from(page / 64)).is_some_and(|word| word >> (page % 64) & 1 == 1)
     }
 
-    fn insert(&mut self, page: u16) {
+    /// Adds a page; one of 256 or more is left out.
+    pub fn insert(&mut self, page: u16) {
         if let Some(word) = self.0.get_mut(usize::from(page / 64)) {
             *word |= 1 << (page % 64);
         }
+    }
+
+    /// True if no page is in it.
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; BLOCK_PAGES / 64]
+    }
+
+    /// The pages, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u16> {
+        (0..PAGES).filter(|page| self.contains(*page))
     }
 }
 

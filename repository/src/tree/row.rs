@@ -278,6 +278,15 @@ pub struct Row {
 }
 
 impl Inode {
+    /// Shows every place in a pack that it names, with its length in bytes.
+    pub fn visit_locations(&self, mut visit: impl FnMut(&Location, u32)) {
+        for extent in self.extent_lists().flatten() {
+            if let Some(location) = &extent.source {
+                visit(location, extent.length);
+            }
+        }
+    }
+
     fn extent_lists(&self) -> impl Iterator<Item = &[Extent]> {
         let stored = self.attributes.iter().filter_map(|attribute| match &attribute.value {
             AttributeValue::Inline(_) => None,

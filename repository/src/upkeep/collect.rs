@@ -6,20 +6,24 @@
 //! The stages: [`look`] reads (C1 to C4), [`judge`] says which sessions run (C5), [`plan`] decides purely, [`apply`] deletes and marks (C2, C6 to C8).
 
 mod apply;
+mod cache;
 mod judge;
 mod look;
 mod plan;
 mod report;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use model::{DomainId, SessionId};
 
 use crate::Error;
 use crate::domain::Domain;
+use crate::layout;
 use crate::point::PackSet;
 use crate::quarantine::Quarantine;
 
@@ -28,6 +32,8 @@ use super::Keeper;
 pub use plan::{Doom, DoomReason, Ended, GonePack};
 pub use report::{CollectReport, Collection, Deleted};
 
+/// Other collectors may be in the way so often.
+const CLOCK_ATTEMPTS: usize = 3;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a collector run decides. Every margin is here.
@@ -41,6 +47,8 @@ pub struct CollectOptions {
     pub checkpoint_age: Duration,
     /// So much of the bytes in packs, in percent, may go of which no mark and no restore point that goes says that they may: a list that lies looks like that.
     pub share_percent_max: u8,
+    /// Where reference parts are kept on this machine, so that only those of new points are asked for; `None`: nowhere.
+    pub cache_directory: Option<PathBuf>,
     /// Sessions that are known to be alive, whatever the store says of them.
     pub alive: BTreeSet<SessionId>,
     /// Set to stop.
@@ -54,6 +62,7 @@ impl Default for CollectOptions {
             session_grace: DAY,
             checkpoint_age: 7 * DAY,
             share_percent_max: 50,
+            cache_directory: None,
             alive: BTreeSet::new(),
             cancel: Arc::default(),
         }
@@ -71,7 +80,7 @@ pub fn collect(keeper: &Keeper, options: &CollectOptions) -> Result<CollectRepor
     let domain = keeper.domain();
     let clock = StoreClock::ask(domain)?;
     let seen = look::list_points(domain)?; // C1
-    let references = look::read_references(domain, &seen)?;
+    let references = look::read_references(domain, &seen, options)?;
     let dooms = plan::plan_dooms(&seen, &references, clock.now_ms, options);
     apply::doom(keeper, &dooms, options)?; // C2
     let observed = observe(domain, seen, references, &dooms, options)?; // C3 to C5
@@ -85,7 +94,7 @@ pub fn collect(keeper: &Keeper, options: &CollectOptions) -> Result<CollectRepor
 pub fn plan_collection(domain: &Domain, options: &CollectOptions) -> Result<CollectReport, Error> {
     let now_ms = domain.now().as_millisecond();
     let seen = look::list_points(domain)?;
-    let references = look::read_references(domain, &seen)?;
+    let references = look::read_references(domain, &seen, options)?;
     let dooms = plan::plan_dooms(&seen, &references, now_ms, options);
     let observed = observe(domain, seen, references, &dooms, options)?;
     Ok(CollectReport::planned(plan::plan_collection(observed, dooms, now_ms, options)?))
@@ -118,7 +127,7 @@ fn observe(
     let quarantine = Quarantine::list(domain)?;
     let sessions = look::list_sessions(domain)?; // C4: the last list that safety rests on
     let judged = judge::judge_sessions(domain, &seen, &sessions, options)?; // C5
-    let unannounced = look::unannounced_packs(domain, &seen, &roots, &sessions)?;
+    let unannounced = look::unannounced_packs(domain, &roots, &sessions)?;
     Ok(Observed { domain: domain.id(), seen, roots, packs, sessions, judged, unannounced, quarantine })
 }
 
@@ -128,13 +137,17 @@ struct StoreClock {
 }
 
 impl StoreClock {
-    /// Puts a sign of life of a session that does not exist and looks when that was.
+    /// Puts a sign of life of a session that does not exist and looks when that was. Another collector may take it for what it is, debris.
     fn ask(domain: &Domain) -> Result<StoreClock, Error> {
-        let name = crate::layout::session_beat(domain.id(), domain.new_session()?, 0);
-        domain.store().put(&name, bytes::Bytes::new())?;
-        let put = domain.store().stat(&name)?;
-        domain.store().delete(&name)?;
-        let put = put.ok_or_else(|| Error::Invalid(format!("{name} was put, but the store does not show it")))?;
-        Ok(StoreClock { now_ms: put.modified_ms })
+        for _ in 0..CLOCK_ATTEMPTS {
+            let name = layout::session_beat(domain.id(), domain.new_session()?, 0);
+            domain.store().put(&name, Bytes::new())?;
+            let put = domain.store().stat(&name)?;
+            domain.store().delete(&name)?;
+            if let Some(put) = put {
+                return Ok(StoreClock { now_ms: put.modified_ms });
+            }
+        }
+        Err(Error::Busy("what was put to ask the store for its time went at once, so another collector is at work; nothing was deleted".to_owned()))
     }
 }

@@ -139,7 +139,7 @@ fn find_due(domain: &Domain, found: &mut Found) -> Result<(Vec<Due>, HashMap<Pac
     let mut known = HashMap::new();
     let mut needed: BTreeMap<PackId, u64> = BTreeMap::new();
     for point in valid_points(domain, None)? {
-        for (pack, summary) in packs_of(domain, (point.id, point.bytes), found)? {
+        for (pack, summary) in packs_of(domain, point.id, found)? {
             needed.insert(pack, 0);
             if let Some(summary) = summary {
                 known.insert(pack, summary);
@@ -162,11 +162,7 @@ fn find_due(domain: &Domain, found: &mut Found) -> Result<(Vec<Due>, HashMap<Pac
 }
 
 /// The packs of a point; with the metadata key at hand also what it says of those that hold its tables.
-fn packs_of(
-    domain: &Domain,
-    (id, bytes): (PointId, u64),
-    found: &mut Found,
-) -> Result<Vec<(PackId, Option<PackSummary>)>, Error> {
+fn packs_of(domain: &Domain, id: PointId, found: &mut Found) -> Result<Vec<(PackId, Option<PackSummary>)>, Error> {
     let read = || match read_point(domain, id) {
         Ok(point) => {
             let summaries: HashMap<PackId, PackSummary> =
@@ -174,7 +170,7 @@ fn packs_of(
             Ok(point.reference.packs.iter().map(|(pack, _)| (pack, summaries.get(&pack).copied())).collect())
         }
         Err(Error::KeyNotAtHand { .. }) => {
-            Ok(read_reference(domain, id, bytes)?.packs.iter().map(|(pack, _)| (pack, None)).collect())
+            Ok(read_reference(domain, id)?.packs.iter().map(|(pack, _)| (pack, None)).collect())
         }
         Err(error) => Err(error),
     };
@@ -295,7 +291,7 @@ fn settle(
 fn still_needed(domain: &Domain, bad: &BTreeMap<PackId, String>) -> Result<BTreeSet<PackId>, Error> {
     let mut needed = BTreeSet::new();
     for point in valid_points(domain, None)? {
-        match read_reference(domain, point.id, point.bytes) {
+        match read_reference(domain, point.id) {
             Ok(reference) => needed.extend(bad.keys().filter(|pack| reference.packs.contains(**pack))),
             Err(Error::Missing(_)) => {}
             Err(error) if concerns_one_object(&error) => {}

@@ -3,6 +3,7 @@
 //! In: the bytes of a block and the signatures of its pages in the parent. Out: which pages differ, their signatures, and the bytes that are new. Pure.
 
 use crate::hash::{BLOCK_PAGES, Hash, HashingKey, PAGE_BYTES, PageSum, is_zero, signature_of};
+use crate::tree::overlay::PageSet;
 use crate::tree::{Extent, Location, PackId, Signs};
 
 /// Stands for a place that is not known yet: the blob is still being filled. Offsets count from the piece's own first byte.
@@ -22,6 +23,24 @@ pub(super) fn spread(signs: &Signs) -> PageSignatures {
     all
 }
 
+/// What is known of a block before it is compared.
+#[derive(Clone, Debug)]
+pub(super) struct Before {
+    /// What its pages were.
+    pub(super) signatures: PageSignatures,
+    /// Pages that are stored again whether they differ or not.
+    pub(super) moved: PageSet,
+    /// True if these are the only ones that were read.
+    pub(super) only_moved: bool,
+}
+
+impl Default for Before {
+    /// Nothing.
+    fn default() -> Self {
+        Before { signatures: [0; BLOCK_PAGES], moved: PageSet::default(), only_moved: false }
+    }
+}
+
 /// What a comparison found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BlockChange {
@@ -37,6 +56,8 @@ pub(super) struct BlockChange {
     pub(super) pieces: Vec<(usize, usize)>,
     /// Bytes that differ.
     pub(super) bytes_changed: u64,
+    /// Bytes that do not and are stored again.
+    pub(super) bytes_moved: u64,
 }
 
 impl BlockChange {
@@ -46,14 +67,8 @@ impl BlockChange {
     }
 }
 
-/// Compares the first `bytes` bytes that the file has in this block. `data` may be shorter: what is missing are zeros (a hole). `None`: nothing differs.
-pub(super) fn compare(
-    key: &HashingKey,
-    block: u64,
-    data: &[u8],
-    bytes: usize,
-    old: &PageSignatures,
-) -> Option<BlockChange> {
+/// Compares the first `bytes` bytes that the file has in this block. `data` may be shorter: what is missing are zeros (a hole). `None`: nothing is to be stored.
+pub(super) fn compare(key: &HashingKey, block: u64, data: &[u8], bytes: usize, before: &Before) -> Option<BlockChange> {
     let mut change = BlockChange {
         signs: Signs::default(),
         extents: Vec::new(),
@@ -61,15 +76,24 @@ pub(super) fn compare(
         hashes: Vec::new(),
         pieces: Vec::new(),
         bytes_changed: 0,
+        bytes_moved: 0,
     };
     let mut changed = Vec::new();
-    for (page, old) in old.iter().enumerate().take(bytes.div_ceil(PAGE_BYTES)) {
+    for (page, old) in before.signatures.iter().enumerate().take(bytes.div_ceil(PAGE_BYTES)) {
+        let is_moved = before.moved.contains(page as u16);
+        if before.only_moved && !is_moved {
+            continue;
+        }
         let start = page * PAGE_BYTES;
         let length = PAGE_BYTES.min(bytes - start);
         let content = data.get(start..(start + length).min(data.len())).unwrap_or_default();
         let hash = if is_zero(content) { None } else { Some(hash_of(key, content, length)) };
         let signature = hash.as_ref().map_or(0, signature_of);
         if signature == *old {
+            if is_moved {
+                change.bytes_moved += length as u64;
+                change.place(page as u16, start, length, hash);
+            }
             continue;
         }
         let number = block * BLOCK_PAGES as u64 + page as u64;
@@ -80,7 +104,7 @@ pub(super) fn compare(
         change.place(page as u16, start, length, hash);
     }
     change.signs = Signs::from_pages(changed);
-    (!change.signs.signatures.is_empty()).then_some(change)
+    (!change.extents.is_empty()).then_some(change)
 }
 
 /// A page whose end is a hole is hashed with its zeros.
@@ -129,9 +153,9 @@ mod tests {
     }
 
     fn compare_pages(old: &[u8], new: &[u8]) -> Option<BlockChange> {
-        let first = compare(&key(), 0, &pages(old), old.len() * PAGE_BYTES, &[0; BLOCK_PAGES]);
+        let first = compare(&key(), 0, &pages(old), old.len() * PAGE_BYTES, &Before::default());
         let signatures = first.map_or([0; BLOCK_PAGES], |change| spread(&change.signs));
-        compare(&key(), 0, &pages(new), new.len() * PAGE_BYTES, &signatures)
+        compare(&key(), 0, &pages(new), new.len() * PAGE_BYTES, &Before { signatures, ..Before::default() })
     }
 
     #[test]
@@ -167,13 +191,32 @@ mod tests {
     }
 
     #[test]
+    fn a_moved_page_is_stored_again_and_changes_nothing() {
+        let old = pages(&[1, 2, 3, 4]);
+        let first = compare(&key(), 0, &old, old.len(), &Before::default()).unwrap();
+        let mut moved = PageSet::default();
+        [1, 2].into_iter().for_each(|page| moved.insert(page));
+        let mut before = Before { signatures: spread(&first.signs), moved, only_moved: false };
+        let mut new = old.clone();
+        new[2 * PAGE_BYTES] ^= 1;
+        new[3 * PAGE_BYTES] ^= 1;
+        let change = compare(&key(), 0, &new, new.len(), &before).unwrap();
+        assert_eq!(change.pieces, [(PAGE_BYTES, 4 * PAGE_BYTES)]);
+        assert_eq!((change.bytes_moved, change.bytes_changed), (4096, 8192));
+        assert_eq!(change.signs.pages().map(|(page, _)| page).collect::<Vec<_>>(), [2, 3]);
+        before.only_moved = true;
+        let change = compare(&key(), 0, &new, new.len(), &before).unwrap();
+        assert_eq!(change.pieces, [(PAGE_BYTES, 3 * PAGE_BYTES)], "the others were not read");
+    }
+
+    #[test]
     fn the_last_page_ends_where_the_file_ends_and_a_hole_counts_as_zeros() {
         let mut data = vec![1; 5000];
-        let change = compare(&key(), 0, &data, 5000, &[0; BLOCK_PAGES]).unwrap();
+        let change = compare(&key(), 0, &data, 5000, &Before::default()).unwrap();
         assert_eq!(change.extents[0].length, 5000);
         data.truncate(4500);
-        let short = compare(&key(), 0, &data, 5000, &[0; BLOCK_PAGES]).unwrap();
+        let short = compare(&key(), 0, &data, 5000, &Before::default()).unwrap();
         data.resize(5000, 0);
-        assert_eq!(Some(short.signs), compare(&key(), 0, &data, 5000, &[0; BLOCK_PAGES]).map(|change| change.signs));
+        assert_eq!(Some(short.signs), compare(&key(), 0, &data, 5000, &Before::default()).map(|change| change.signs));
     }
 }

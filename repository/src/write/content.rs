@@ -10,7 +10,8 @@ use crate::hash::{BLOCK_BYTES, BLOCK_PAGES, PAGE_BYTES, PageSum, is_zero, signat
 use crate::source::Content;
 use crate::tree::{Class, Extent, Head, Inline, Inode, Location, Value, key};
 
-use super::block::{PENDING, spread};
+use super::block::{Before, PENDING, spread};
+use super::evacuate::Evacuation;
 use super::parent::Lookup;
 use super::pipeline::{BlockJob, FileSum, Pipeline};
 
@@ -63,6 +64,8 @@ pub(super) struct LargeFile<'a, 'p> {
     /// Signatures of the next block that the parent has, if any.
     old: Option<(u64, crate::tree::Signs)>,
     compares: bool,
+    /// If some of its pages may have to be stored again.
+    evacuation: Option<&'a Evacuation>,
     pub(super) bytes_read: u64,
 }
 
@@ -70,9 +73,9 @@ impl<'a, 'p> LargeFile<'a, 'p> {
     /// `lookup`: the parent, if it has blocks of this node.
     pub(super) fn new(
         pipeline: &'a Pipeline<'p>,
-        node: u64,
-        size: u64,
+        (node, size): (u64, u64),
         lookup: Option<&mut Lookup>,
+        evacuation: &'a Evacuation,
     ) -> Result<LargeFile<'a, 'p>, Error> {
         let (mut sum, mut old) = (PageSum::default(), None);
         let compares = lookup.is_some();
@@ -83,7 +86,9 @@ impl<'a, 'p> LargeFile<'a, 'p> {
             lookup.go_to_signs(node)?;
             old = lookup.next_signs(node)?;
         }
-        Ok(LargeFile { pipeline, node, size, block: 0, sum: FileSum::new(node, sum), old, compares, bytes_read: 0 })
+        let evacuation = Some(evacuation).filter(|evacuation| compares && evacuation.may_concern(node));
+        let sum = FileSum::new(node, sum);
+        Ok(LargeFile { pipeline, node, size, block: 0, sum, old, compares, evacuation, bytes_read: 0 })
     }
 
     /// The sum, for a checkpoint in between.
@@ -125,13 +130,17 @@ impl<'a, 'p> LargeFile<'a, 'p> {
             }
         };
         buffer.truncate(filled);
-        let mut old = Box::new([0; BLOCK_PAGES]);
-        if let Some((_, signs)) = self.old.take_if(|(at, _)| *at == block) {
-            *old = spread(&signs);
-            self.leave_out(block, bytes.div_ceil(PAGE_BYTES), &mut old);
-            self.old = lookup.map(|lookup| lookup.next_signs(self.node)).transpose()?.flatten();
+        let mut before = Box::<Before>::default();
+        if let (Some((_, signs)), Some(lookup)) = (self.old.take_if(|(at, _)| *at == block), lookup) {
+            before.signatures = spread(&signs);
+            self.leave_out(block, bytes.div_ceil(PAGE_BYTES), &mut before.signatures);
+            self.old = lookup.next_signs(self.node)?;
+            if let Some(evacuation) = self.evacuation {
+                let here = lookup.next_block(self.node, block)?.filter(|(found, _)| *found == block);
+                before.moved = here.map(|(_, extents)| evacuation.pages(extents)).unwrap_or_default();
+            }
         }
-        self.pipeline.submit(BlockJob { file: self.sum.clone(), block, data: buffer, bytes, old })?;
+        self.pipeline.submit(BlockJob { file: self.sum.clone(), block, data: buffer, bytes, before })?;
         self.block = block + 1;
         Ok(true)
     }

@@ -2,12 +2,12 @@
 //!
 //! In: segment hashes. Out: a place in a pack that this restore point may refer to, or nothing. Never: grows beyond its share, or costs more than space when it misses.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use crate::Error;
 use crate::hash::Hash;
-use crate::tree::{Class, Location, Merged, Mode, Run, Value};
+use crate::tree::{Class, Location, Merged, Mode, PackId, Run, Value};
 
 use super::parent::Parent;
 
@@ -20,6 +20,8 @@ const ENTRY_BYTES: usize = 96;
 pub(super) struct Dedup {
     known: Mutex<Known>,
     entries_max: usize,
+    /// Packs that are emptied: nothing in them is found.
+    emptied: HashSet<PackId>,
 }
 
 #[derive(Default)]
@@ -29,9 +31,9 @@ struct Known {
 }
 
 impl Dedup {
-    /// `bytes_max`: its share of the memory budget.
-    pub(super) fn new(bytes_max: usize) -> Dedup {
-        Dedup { known: Mutex::default(), entries_max: bytes_max / ENTRY_BYTES }
+    /// `bytes_max`: its share of the memory budget; `emptied`: packs that nothing new may refer to.
+    pub(super) fn new(bytes_max: usize, emptied: &HashSet<PackId>) -> Dedup {
+        Dedup { known: Mutex::default(), entries_max: bytes_max / ENTRY_BYTES, emptied: emptied.clone() }
     }
 
     /// Where a segment of this hash and length is.
@@ -73,7 +75,7 @@ impl Dedup {
             else {
                 continue;
             };
-            if parent.packs().contains(location.pack) {
+            if parent.packs().contains(location.pack) && !self.emptied.contains(&location.pack) {
                 places.insert(hash, (location, length));
             }
         }

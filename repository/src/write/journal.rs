@@ -1,8 +1,9 @@
 //! Journal: what a killed run had sent already, on this machine's disk.
 //!
-//! In: the session, every pack before it is sent and after it was acknowledged. Out: after a kill, the session to go on with, the first free pack number, and
-//! where its segments are - so that the next run reads again but does not send again. Never: a name, a key or content on disk; a record that this machine did
-//! not write whole; a pack number that may have been sent before with other bytes.
+//! In: the session, every pack before it is sent and after it was acknowledged, the sealed restore point before it is sent. Out: after a kill, the session to go on
+//! with, the first free pack number, and where its segments are - so that the next run reads again but does not send again; or the restore point to send again.
+//! Never: a name, a key or content on disk that is not sealed; a record that this machine did not write whole; a pack number, or the name of a restore point, that may
+//! have been sent before with other bytes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -13,6 +14,7 @@ use model::{SessionId, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::hash::{Hash, HashingKey, derive};
+use crate::layout::Hex;
 use crate::session::Announcement;
 use crate::tree::{Location, PackId};
 
@@ -32,9 +34,21 @@ pub(super) struct SentSegment {
 
 #[derive(Serialize, Deserialize)]
 enum Record {
-    Begin { session: SessionId, announcement: Announcement },
-    Sent { seq: u32 },
-    Acknowledged { seq: u32, segments: Vec<SentSegment> },
+    Begin {
+        session: SessionId,
+        announcement: Announcement,
+    },
+    Sent {
+        seq: u32,
+    },
+    Acknowledged {
+        seq: u32,
+        segments: Vec<SentSegment>,
+    },
+    /// The sealed point in hexadecimal digits; empty: it is too large for a record.
+    Committing {
+        point: String,
+    },
 }
 
 /// What a killed run left.
@@ -45,6 +59,8 @@ pub(super) struct Resumable {
     /// The first pack number that was never sent.
     pub(super) next_seq: u32,
     pub(super) segments: Vec<(Hash, Location, u32)>,
+    /// The sealed restore point, if it may have been sent: nothing else may follow under this session. Empty: its bytes are not known any more.
+    pub(super) committing: Option<Vec<u8>>,
 }
 
 /// The journal of one volume on this machine, locked as long as it is open.
@@ -121,6 +137,13 @@ impl Journal {
         self.append(&Record::Acknowledged { seq, segments })
     }
 
+    /// Before the restore point is sent: from now on it may land at any time, so no other may be put in its place.
+    pub(super) fn committing(&self, sealed: &[u8]) -> std::io::Result<()> {
+        let point = if sealed.len() < RECORD_BYTES_MAX / 2 - 64 { format!("{}", Hex(sealed)) } else { String::new() };
+        self.append(&Record::Committing { point })?;
+        self.lock().file.sync_data()
+    }
+
     /// The session is over; nothing is left to resume.
     pub(super) fn finish(&self) -> std::io::Result<()> {
         self.lock().file.set_len(0)?;
@@ -146,6 +169,12 @@ fn mac(key: &Hash, before: &Hash, payload: &[u8]) -> Hash {
     derive(key, "record", &[before, payload].concat())
 }
 
+/// What hexadecimal digits say; the record has been vouched for.
+fn bytes_of(digits: &str) -> Vec<u8> {
+    let (pairs, _) = digits.as_bytes().as_chunks::<2>();
+    pairs.iter().filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
 /// Reads records up to the first that is not whole.
 fn replay(key: &Hash, mut bytes: &[u8]) -> Option<Resumable> {
     let mut resumable: Option<Resumable> = None;
@@ -164,7 +193,8 @@ fn replay(key: &Hash, mut bytes: &[u8]) -> Option<Resumable> {
         let Ok(record) = serde_json::from_slice::<Record>(payload) else { break };
         match (record, &mut resumable) {
             (Record::Begin { session, announcement }, resumable) => {
-                *resumable = Some(Resumable { session, announcement, next_seq: 0, segments: Vec::new() });
+                *resumable =
+                    Some(Resumable { session, announcement, next_seq: 0, segments: Vec::new(), committing: None });
             }
             (Record::Sent { seq }, Some(resumable)) => {
                 resumable.next_seq = resumable.next_seq.max(seq.saturating_add(1))
@@ -174,6 +204,7 @@ fn replay(key: &Hash, mut bytes: &[u8]) -> Option<Resumable> {
                 let place = |sent: SentSegment| (sent.hash, Location { pack, blob: sent.blob, offset: 0 }, sent.bytes);
                 resumable.segments.extend(segments.into_iter().map(place));
             }
+            (Record::Committing { point }, Some(resumable)) => resumable.committing = Some(bytes_of(&point)),
             (_, None) => break,
         }
         bytes = rest;
@@ -238,6 +269,19 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
             assert!(replay(&key, &damaged).is_none_or(|left| left.next_seq < 2), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_point_that_may_have_been_sent_is_kept_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        for sealed in [vec![0, 7, 0xff, 0x10], vec![1; RECORD_BYTES_MAX]] {
+            let (journal, _) = open(directory.path());
+            journal.begin(SessionId([9; 16]), &announcement(), None).unwrap();
+            journal.committing(&sealed).unwrap();
+            drop(journal);
+            let kept = if sealed.len() < RECORD_BYTES_MAX { sealed } else { Vec::new() };
+            assert_eq!(open(directory.path()).1.unwrap().committing, Some(kept));
         }
     }
 

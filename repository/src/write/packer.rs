@@ -354,6 +354,11 @@ impl Packer {
         self.lock().open.as_ref().is_some_and(|open| open.id == pack)
     }
 
+    /// The packs of this run that are complete.
+    pub(super) fn summaries(&self) -> Vec<(PackId, PackSummary)> {
+        self.lock().summaries.iter().map(|(pack, summary)| (*pack, *summary)).collect()
+    }
+
     /// The packs of this run that hold tables, with what opens them.
     pub(super) fn table_packs(&self) -> Vec<TablePack> {
         self.lock().table_packs.values().copied().collect()

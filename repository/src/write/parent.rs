@@ -2,27 +2,30 @@
 //!
 //! In: a pinned point. Out: its rows, by sequence or by key, and the packs that may be referred to. Never: anything that the pin does not protect.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use model::VolumeId;
 
 use crate::Error;
 use crate::domain::Domain;
-use crate::pack::PackSummary;
-use crate::point::{PackSet, Point, TableRef, TreeRuns};
+use crate::point::{PackSet, Point, TreeRuns};
 use crate::session::{PointId, read_point};
 use crate::table::{TableRun, TableSource};
-use crate::tree::{Class, Inode, Merged, Mode, PackId, Run, Signs, Sum, Value, key};
+use crate::tree::{Class, Extent, Inode, Merged, Mode, Run, Signs, Sum, Value, key};
+
+use super::ascending::Ascending;
 
 /// A pinned restore point, open.
 pub(super) struct Parent {
     id: PointId,
     point: Point,
     tables: Arc<TableSource>,
+    is_foreign: bool,
 }
 
 impl Parent {
-    /// Reads the point; fails if it has another number of trees than one.
-    pub(super) fn open(domain: &Domain, id: PointId, window_bytes: u64) -> Result<Parent, Error> {
+    /// Reads the point for a backup of `volume`; fails if it has another number of trees than one.
+    pub(super) fn open(domain: &Domain, volume: VolumeId, id: PointId, window_bytes: u64) -> Result<Parent, Error> {
         let point = read_point(domain, id)?;
         if point.runs.trees.len() != 1 {
             return Err(Error::Invalid(format!(
@@ -32,7 +35,12 @@ impl Parent {
             )));
         }
         let tables = Arc::new(TableSource::new(domain, &point.runs.packs, window_bytes));
-        Ok(Parent { id, point, tables })
+        Ok(Parent { id, point, tables, is_foreign: id.volume != volume })
+    }
+
+    /// True if it is a state of another volume: a basis to compare with, of whose stamps and handles nothing follows.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.is_foreign
     }
 
     pub(super) fn id(&self) -> PointId {
@@ -68,32 +76,39 @@ impl Parent {
     }
 }
 
-/// What is known of the packs that some tables name.
-pub(super) fn summaries_of(
-    source: &TableSource,
-    tables: &[TableRef],
-    known: &mut HashMap<PackId, PackSummary>,
-) -> Result<(), Error> {
-    for table in tables {
-        for used in source.footer(table)?.packs {
-            if used.summary.is_known() {
-                known.insert(used.pack, used.summary);
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Look-ups of single nodes in the parent; each class has a cursor of its own that remembers where it was.
 pub(super) struct Lookup {
     tree: Merged<TableRun>,
     content: Merged<TableRun>,
     signs: Merged<TableRun>,
+    /// Beside `content`, because sums are looked up in between.
+    blocks: Ascending,
 }
 
 impl Lookup {
     pub(super) fn new(parent: &Parent) -> Lookup {
-        Lookup { tree: parent.read(Class::Tree), content: parent.read(Class::Content), signs: parent.read(Class::Sign) }
+        Lookup {
+            tree: parent.read(Class::Tree),
+            content: parent.read(Class::Content),
+            signs: parent.read(Class::Sign),
+            blocks: Ascending::new(parent.read(Class::Content)),
+        }
+    }
+
+    /// The first block from this one on of which the file has something: its number and its extents. Blocks are best asked for in ascending order.
+    pub(super) fn next_block(&mut self, node: u64, block: u64) -> Result<Option<(u64, &[Extent])>, Error> {
+        let Some(row) = self.blocks.first_from(&key::block(node, block))? else { return Ok(None) };
+        let same_node = key::node_of(Class::Content, &row.key) == Some(node);
+        Ok(match (key::block_of(Class::Content, &row.key), &row.value) {
+            (Some(block), Value::Block(extents)) if same_node => Some((block, extents)),
+            _ => None,
+        })
+    }
+
+    /// The signatures of one block of a file.
+    pub(super) fn signs_of(&mut self, node: u64, block: u64) -> Result<Option<Signs>, Error> {
+        self.signs.seek(&key::sign(node, block))?;
+        Ok(self.next_signs(node)?.filter(|(found, _)| *found == block).map(|(_, signs)| signs))
     }
 
     /// The inode of a file with several links, or of the root.

@@ -14,7 +14,7 @@ use crate::hash::{BLOCK_BYTES, HashingKey, PageSum, signature_of};
 use crate::pack::Segment;
 use crate::tree::{Class, Location, PackId, Row, Sum, Value, key};
 
-use super::block::{PENDING, PageSignatures, compare};
+use super::block::{Before, PENDING, compare};
 use super::dedup::{Dedup, SEGMENT_BYTES_MIN};
 use super::packer::Packer;
 use super::parent::Parent;
@@ -30,7 +30,10 @@ const WORKERS: usize = 1;
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) bytes_changed: AtomicU64,
-    pub(super) bytes_new: AtomicU64,
+    /// Put as content.
+    pub(super) bytes_put: AtomicU64,
+    /// Of these, what the repository has elsewhere.
+    pub(super) bytes_moved: AtomicU64,
 }
 
 /// The sum of a large file while its blocks are on their way.
@@ -106,7 +109,7 @@ pub(super) struct BlockJob {
     /// The bytes that were read; what is missing up to `bytes` is a hole.
     pub(super) data: Vec<u8>,
     pub(super) bytes: usize,
-    pub(super) old: Box<PageSignatures>,
+    pub(super) before: Box<Before>,
 }
 
 /// A piece of a bundle: small content, and the row that waits for its place.
@@ -350,14 +353,14 @@ impl<'a, 'p> Worker<'a, 'p> {
     }
 
     fn block(&mut self, job: BlockJob) -> Result<(), Error> {
-        let BlockJob { file, block, mut data, bytes, old } = job;
+        let BlockJob { file, block, mut data, bytes, before } = job;
         let pipeline = self.pipeline;
-        let Some(change) = compare(&pipeline.hashing, block, &data, bytes, &old) else {
+        let Some(change) = compare(&pipeline.hashing, block, &data, bytes, &before) else {
             pipeline.return_buffer(data);
             return Ok(());
         };
-        file.add(change.sum);
         pipeline.counters.bytes_changed.fetch_add(change.bytes_changed, Ordering::Relaxed);
+        pipeline.counters.bytes_moved.fetch_add(change.bytes_moved, Ordering::Relaxed);
         self.tools.payload.clear();
         match change.pieces.as_slice() {
             // All of it differs, as in every first backup: the buffers change places.
@@ -370,7 +373,10 @@ impl<'a, 'p> Worker<'a, 'p> {
             }),
         }
         pipeline.return_buffer(data);
-        pipeline.rows.add(Class::Sign, key::sign(file.node, block), Value::Sign(change.signs));
+        if !change.signs.signatures.is_empty() {
+            file.add(change.sum);
+            pipeline.rows.add(Class::Sign, key::sign(file.node, block), Value::Sign(change.signs));
+        }
         let row = Row { key: key::block(file.node, block), value: Value::Block(change.extents) };
         if self.tools.payload.is_empty() {
             pipeline.rows.add(Class::Content, row.key, row.value);
@@ -408,7 +414,7 @@ impl<'a, 'p> Worker<'a, 'p> {
 
     fn put(&mut self, content: &Compressed, hash: [u8; 32], hint: Vec<u8>) -> Result<Location, Error> {
         let segment = Segment { bytes: content.plaintext_bytes, hash, hint };
-        self.pipeline.counters.bytes_new.fetch_add(u64::from(content.plaintext_bytes), Ordering::Relaxed);
+        self.pipeline.counters.bytes_put.fetch_add(u64::from(content.plaintext_bytes), Ordering::Relaxed);
         let (pack, blob) = self.pipeline.packer.add_data(content, &[segment])?;
         Ok(Location { pack, blob, offset: 0 })
     }

@@ -10,32 +10,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::Error;
 use crate::domain::Domain;
 use crate::pack::PackSummary;
+use crate::point;
 use crate::point::{
-    Description, Outcome, PackContent, PackSet, Point, Reference, Runs, Statistics, TableRef, VolumeIdentity,
+    Description, Outcome, PackContent, PackSet, Point, Reference, Runs, SpaceHint, Statistics, TableRef, VolumeIdentity,
 };
 use crate::session::{PointId, Session};
 use crate::source::Consistency;
 use crate::table::TableSource;
-use crate::tree::plan::{DeadSpace, RunSize, plan_merges};
-use crate::tree::{Class, Merged, Mode, PackId, Row, Run, VecRun};
-use crate::{point, table};
+use crate::tree::{Class, PackId, Row};
 
+use super::balance::{Balance, Lost};
+use super::evacuate::Evacuation;
+use super::losses::Losses;
 use super::packer::Packer;
-use super::parent::{Parent, summaries_of};
+use super::parent::Parent;
 use super::pipeline::Pipeline;
-use super::rows::{Rows, RunList, write_run};
+use super::rows::{Rows, RunList};
+use super::space::{SMALL_PACK_BYTES, Space, Totals};
+
+mod merges;
 
 /// Tables that are being built take at most this much memory together.
 const OPEN_TABLE_BYTES_MAX: usize = 12 << 20;
-/// Rows in memory turn into table rows of about this share of their size.
-const ENCODED_SHARE: u64 = 4;
-
 /// What a recorder is built from.
 pub(super) struct Parts<'a> {
     pub(super) domain: &'a Domain,
     pub(super) packer: &'a Packer,
     pub(super) rows: &'a Rows,
     pub(super) parent: Option<&'a Parent>,
+    pub(super) evacuation: &'a Evacuation,
     pub(super) session: Option<Session>,
     pub(super) identity: VolumeIdentity,
     pub(super) consistency: Consistency,
@@ -67,6 +70,15 @@ pub(super) struct Recorder<'a> {
     source: Arc<TableSource>,
     stored_at_checkpoint: u64,
     parent_id: Option<PointId>,
+    losses: Losses,
+    /// What rows hid, by class, until a table says it.
+    lost: [Lost; Class::ALL.len()],
+    /// What this run has named and hidden, by class.
+    balance: [Balance; Class::ALL.len()],
+    /// Bytes that this run has hidden.
+    hidden_bytes: u64,
+    /// What the last point says of its packs.
+    space: Option<SpaceHint>,
     /// Bytes of announcements and restore points.
     own_bytes: u64,
 }
@@ -86,10 +98,22 @@ impl<'a> Recorder<'a> {
             table_packs: listed.into_iter().map(|pack| (pack.pack, pack)).collect(),
             source,
             stored_at_checkpoint: 0,
-            parent_id: parts.parent.map(Parent::id),
+            parent_id: parts.parent.filter(|parent| !parent.is_foreign()).map(Parent::id),
+            losses: Losses::new(parts.parent),
+            lost: Default::default(),
+            balance: Default::default(),
+            hidden_bytes: 0,
+            space: None,
             own_bytes: 0,
             parts,
         }
+        .with_known()
+    }
+
+    /// With what the footers of the parent's tables say of packs, if they were read.
+    fn with_known(mut self) -> Self {
+        self.known.extend(self.parts.evacuation.space().into_iter().flat_map(Space::summaries));
+        self
     }
 
     /// True if no session was announced: nothing will be committed.
@@ -97,13 +121,21 @@ impl<'a> Recorder<'a> {
         self.parts.session.is_none()
     }
 
+    /// How much of the packs of the last restore point is needed.
+    pub(super) fn space(&self) -> Option<SpaceHint> {
+        self.space
+    }
+
     /// The node number to begin with.
     pub(super) fn next_node(&self) -> u64 {
         self.runs.tree.next_node
     }
 
-    /// Writes the rows in memory if they take more than their share.
+    /// Writes the rows in memory if they take more than their share; called all the time, so here the session shows that it is alive.
     pub(super) fn flush_if_full(&mut self, pipeline: &Pipeline<'_>) -> Result<(), Error> {
+        if let Some(session) = &self.parts.session {
+            session.show_life(self.parts.packer.stored().total);
+        }
         if self.parts.rows.bytes() < self.parts.limits.row_bytes_max {
             return Ok(());
         }
@@ -112,8 +144,25 @@ impl<'a> Recorder<'a> {
         self.flush()
     }
 
+    /// Takes the rows in memory, and counts what they name and hide.
+    fn take_rows(&mut self) -> Result<[Vec<Row>; Class::ALL.len()], Error> {
+        let rows = self.parts.rows.take();
+        let mut lost = [self.parts.rows.take_lost(), Lost::new()];
+        self.losses.add(&rows[Class::Content as usize], &mut lost[1])?;
+        for (class, lost) in [Class::Tree, Class::Content].into_iter().zip(lost) {
+            let balance = &mut self.balance[class as usize];
+            rows[class as usize].iter().for_each(|row| balance.gain_value(&row.value));
+            balance.lose_all(&lost);
+            self.hidden_bytes += lost.values().sum::<u64>();
+            let pending = &mut self.lost[class as usize];
+            lost.into_iter().for_each(|(pack, bytes)| *pending.entry(pack).or_default() += bytes);
+        }
+        Ok(rows)
+    }
+
     fn flush(&mut self) -> Result<(), Error> {
-        for (class, rows) in Class::ALL.into_iter().zip(self.parts.rows.take()) {
+        let rows = self.take_rows()?;
+        for (class, rows) in Class::ALL.into_iter().zip(rows) {
             self.append(class, rows)?;
         }
         while let Some((class, _)) = self.runs.largest().filter(|(_, bytes)| *bytes > OPEN_TABLE_BYTES_MAX) {
@@ -140,6 +189,7 @@ impl<'a> Recorder<'a> {
     /// Puts the table that is being built into a pack.
     fn place(&mut self, class: Class) -> Result<(), Error> {
         if let Some(table) = self.runs.take_table(class)? {
+            let table = table.with_losses(std::mem::take(&mut self.lost[class as usize]));
             let known = |pack: PackId| self.known.get(&pack).copied().unwrap_or_default();
             let placed = self.parts.packer.add_table(&table, &known)?;
             self.named.insert((placed.pack, placed.offset), table.packs().to_vec());
@@ -152,16 +202,6 @@ impl<'a> Recorder<'a> {
         self.place(class)?;
         self.runs.close(class);
         Ok(())
-    }
-
-    fn write(&mut self, class: Class, mut rows: impl Run<Error = Error>) -> Result<Vec<TableRef>, Error> {
-        let written = write_run(class, || rows.next(), self.parts.packer, &self.known)?;
-        let mut tables = Vec::with_capacity(written.len());
-        for (table, packs) in written {
-            self.named.insert((table.pack, table.offset), packs);
-            tables.push(table);
-        }
-        Ok(tables)
     }
 
     /// True when so much was stored that a run that is killed should not have to begin again.
@@ -209,13 +249,17 @@ impl<'a> Recorder<'a> {
         report: Report,
     ) -> Result<(PointId, Statistics), Error> {
         pipeline.drain()?;
-        let rows = self.parts.rows.take();
+        let rows = self.take_rows()?;
+        let space = self.parts.evacuation.space().cloned().map(|mut space| {
+            Class::ALL.into_iter().for_each(|class| space.apply(class, &self.balance[class as usize]));
+            space
+        });
         for (class, mut rows) in Class::ALL.into_iter().zip(rows) {
             if rows.first().is_some_and(|first| self.runs.continues(class, &first.key)) {
                 self.append(class, std::mem::take(&mut rows))?;
             }
             self.close(class)?;
-            self.finish_class(class, rows)?;
+            self.finish_class(class, rows, space.as_ref())?;
         }
         let statistics = report.statistics;
         let id = self.commit(next_node, report, false)?;
@@ -235,62 +279,6 @@ impl<'a> Recorder<'a> {
         let stored = self.parts.packer.stored();
         let total = stored.total + self.own_bytes;
         Statistics { bytes_stored: total, bytes_stored_metadata: total - stored.content, ..statistics }
-    }
-
-    /// Writes the last rows of one class; what is due for merging is merged on the way, so that everything is written once.
-    fn finish_class(&mut self, class: Class, rows: Vec<Row>) -> Result<(), Error> {
-        if rows.is_empty() && !self.runs.wrote(class) {
-            return Ok(());
-        }
-        let mut memory = (!rows.is_empty()).then(|| Arc::new(rows));
-        let in_memory = usize::from(memory.is_some());
-        let mut sizes: Vec<RunSize> = memory.iter().map(|rows| RunSize { stored_bytes: estimate(rows) }).collect();
-        sizes.extend(
-            self.runs
-                .tree
-                .of(class)
-                .iter()
-                .map(|tables| RunSize { stored_bytes: tables.iter().map(|table| table.bytes).sum() }),
-        );
-        // Oldest first, so that the positions of what is still to do stay what they were.
-        for group in plan_groups(sizes).into_iter().rev().filter(|group| group.len() > 1) {
-            let rows = if group.start == 0 { memory.take() } else { None };
-            let range = group.start.saturating_sub(in_memory)..group.end - in_memory;
-            let lowest = range.end == self.runs.tree.of(class).len();
-            let tables = self.merge(class, rows, range.clone(), lowest)?;
-            self.runs.replace(class, range, tables);
-        }
-        if let Some(rows) = memory {
-            self.append(class, Arc::unwrap_or_clone(rows))?;
-            self.close(class)?;
-        }
-        Ok(())
-    }
-
-    /// Merges rows in memory, if given, on top of a range of runs.
-    fn merge(
-        &mut self,
-        class: Class,
-        memory: Option<Arc<Vec<Row>>>,
-        range: std::ops::Range<usize>,
-        lowest: bool,
-    ) -> Result<Vec<TableRef>, Error> {
-        let inputs: Vec<Vec<TableRef>> = self.runs.tree.of(class)[range].to_vec();
-        if inputs.iter().flatten().any(|table| self.parts.packer.is_open(table.pack)) {
-            self.parts.packer.finish()?;
-        }
-        self.source.add_packs(self.parts.packer.table_packs());
-        for tables in &inputs {
-            summaries_of(&self.source, tables, &mut self.known)?;
-        }
-        let mut runs: Vec<Box<dyn Run<Error = Error>>> = Vec::new();
-        if let Some(rows) = memory {
-            runs.push(Box::new(VecRun::new(rows)));
-        }
-        for tables in inputs {
-            runs.push(Box::new(table::TableRun::new(class, self.source.clone(), tables)));
-        }
-        self.write(class, Merged::new(class, runs, Mode::Merge { lowest }))
     }
 
     /// Every pack that the listed tables name or lie in. Tables of this run are known, and as long as all tables of the parent are listed its own reference part
@@ -317,6 +305,36 @@ impl<'a> Recorder<'a> {
         Ok(needed)
     }
 
+    /// How much of the needed packs is needed: counted where the footers of the parent's tables were read, else carried on from what the parent says.
+    fn space_hint(&self, needed: &PackSet, statistics: &Statistics) -> SpaceHint {
+        let stored = self.parts.packer.stored();
+        let own = self.parts.packer.summaries();
+        let small = own.iter().filter(|(_, summary)| summary.pack_bytes < SMALL_PACK_BYTES).count() as u64;
+        let before = self.parts.parent.map(|parent| parent.point().description.space.unwrap_or_default());
+        let Some(space) = self.parts.evacuation.space().cloned().or_else(|| before.is_none().then(Space::default))
+        else {
+            let before = before.unwrap_or_default();
+            return SpaceHint {
+                packs_bytes: before.packs_bytes + stored.total,
+                live_bytes: before.live_bytes + stored.content,
+                content_bytes: before.content_bytes + statistics.bytes_new + statistics.bytes_moved,
+                hidden_bytes: before.hidden_bytes + self.hidden_bytes,
+                small_packs: before.small_packs + small,
+            };
+        };
+        let space = self.space_now(space, &own);
+        let Totals { packs_bytes, live_bytes, content_bytes, small_packs } = space.totals(|pack| needed.contains(pack));
+        SpaceHint { packs_bytes, live_bytes, content_bytes, hidden_bytes: 0, small_packs }
+    }
+
+    /// The space of the parent, after what this run named, hid, wrote and merged.
+    fn space_now(&self, mut space: Space, own: &[(PackId, PackSummary)]) -> Space {
+        Class::ALL.into_iter().for_each(|class| space.apply(class, &self.balance[class as usize]));
+        space.know(own);
+        space.relist(self.runs.tree.tables().map(|(class, table)| (class, table.pack, table.bytes)));
+        space
+    }
+
     fn commit(&mut self, next_node: u64, report: Report, checkpoint: bool) -> Result<PointId, Error> {
         self.parts.packer.finish()?;
         // The last moment: after this the restore point exists.
@@ -325,6 +343,8 @@ impl<'a> Recorder<'a> {
         }
         self.runs.tree.next_node = next_node;
         let needed = self.needed_packs()?;
+        let space = self.space_hint(&needed, &report.statistics);
+        self.space = Some(space);
         self.table_packs.extend(self.parts.packer.table_packs().into_iter().map(|pack| (pack.pack, pack)));
         let mut listed: Vec<PackId> = self.runs.tree.tables().map(|(_, table)| table.pack).collect();
         listed.sort();
@@ -356,13 +376,18 @@ impl<'a> Recorder<'a> {
                 },
                 statistics,
                 missed: report.missed,
+                space: Some(space),
                 trust: serde_json::Map::new(),
                 signature: None,
             },
             runs: Runs { packs, trees: vec![self.runs.tree.clone()] },
         };
         let session = self.parts.session.take().ok_or_else(|| Error::Bug("a session was committed twice".into()))?;
-        let (id, own_bytes) = session.commit(&point)?;
+        let sealed = session.seal(&point)?;
+        if let Some(Err(source)) = self.parts.packer.journal().map(|journal| journal.committing(&sealed)) {
+            return Err(Error::Invalid(format!("the journal cannot be written: {source}")));
+        }
+        let (id, own_bytes) = session.commit_sealed(sealed)?;
         self.own_bytes += own_bytes;
         Ok(id)
     }
@@ -374,21 +399,4 @@ pub(super) struct Report {
     pub(super) outcome: Outcome,
     pub(super) missed: u64,
     pub(super) statistics: Statistics,
-}
-
-/// Which runs end up as one, when everything that is due is merged: planned on sizes alone, so that no run is written only to be merged again.
-fn plan_groups(mut sizes: Vec<RunSize>) -> Vec<std::ops::Range<usize>> {
-    let mut groups: Vec<std::ops::Range<usize>> = (0..sizes.len()).map(|run| run..run + 1).collect();
-    while let Some(range) = plan_merges(&sizes, DeadSpace::default()).into_iter().next() {
-        let merged = RunSize { stored_bytes: sizes[range.clone()].iter().map(|size| size.stored_bytes).sum() };
-        let span = groups[range.start].start..groups[range.end - 1].end;
-        sizes.splice(range.clone(), [merged]);
-        groups.splice(range, [span]);
-    }
-    groups
-}
-
-/// About how many stored bytes rows in memory will take: only the plan of merges depends on it.
-fn estimate(rows: &[Row]) -> u64 {
-    rows.len() as u64 * (size_of::<Row>() as u64 / ENCODED_SHARE)
 }

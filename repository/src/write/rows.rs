@@ -3,16 +3,14 @@
 //! In: rows from any thread, in any order. Out: per class, sorted runs of tables. Never: more rows in memory than one share of the budget, or a table whose rows
 //! name a pack that the store has not acknowledged.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::Error;
-use crate::pack::PackSummary;
 use crate::point::{TableRef, TreeRuns};
 use crate::table::{BuiltTable, TableBuilder};
-use crate::tree::{Class, PackId, Row, Value};
+use crate::tree::{Class, Inode, Row, Value};
 
-use super::packer::Packer;
+use super::balance::Lost;
 
 /// What a row takes in memory beside its key, lists and names: the struct itself and its allocations.
 const ROW_BYTES: usize = size_of::<Row>() + 96;
@@ -21,6 +19,8 @@ const ROW_BYTES: usize = size_of::<Row>() + 96;
 struct Memtable {
     classes: [Vec<Row>; Class::ALL.len()],
     bytes: usize,
+    /// What rows of the class tree hide.
+    lost: Lost,
 }
 
 /// Rows that are not in a table yet.
@@ -38,6 +38,17 @@ impl Rows {
         memtable.classes[class as usize].push(Row { key, value });
     }
 
+    /// Notes that a row of the class tree hides what an older one says of an inode.
+    pub(super) fn hide(&self, inode: &Inode) {
+        let mut memtable = self.memtable.lock().unwrap_or_else(PoisonError::into_inner);
+        inode.visit_locations(|location, bytes| *memtable.lost.entry(location.pack).or_default() += u64::from(bytes));
+    }
+
+    /// Takes what rows of the class tree have hidden since this was last asked.
+    pub(super) fn take_lost(&self) -> Lost {
+        std::mem::take(&mut self.memtable.lock().unwrap_or_else(PoisonError::into_inner).lost)
+    }
+
     /// About how much memory the rows take.
     pub(super) fn bytes(&self) -> usize {
         self.memtable.lock().unwrap_or_else(PoisonError::into_inner).bytes
@@ -45,8 +56,12 @@ impl Rows {
 
     /// Takes all rows, sorted, the last one of each key.
     pub(super) fn take(&self) -> [Vec<Row>; Class::ALL.len()] {
-        let mut memtable = std::mem::take(&mut *self.memtable.lock().unwrap_or_else(PoisonError::into_inner));
-        for rows in &mut memtable.classes {
+        let mut classes = {
+            let mut memtable = self.memtable.lock().unwrap_or_else(PoisonError::into_inner);
+            memtable.bytes = 0;
+            std::mem::take(&mut memtable.classes)
+        };
+        for rows in &mut classes {
             rows.sort_by(|a, b| a.key.cmp(&b.key));
             // `dedup_by` drops its first argument, which is the later element: swap, so that the later row stays.
             rows.dedup_by(|later, earlier| {
@@ -57,7 +72,7 @@ impl Rows {
                 same
             });
         }
-        memtable.classes
+        classes
     }
 }
 
@@ -71,33 +86,6 @@ fn weight(value: &Value) -> usize {
         _ => 0,
     };
     own + places * size_of::<crate::tree::Extent>()
-}
-
-/// Writes sorted rows as one run; returns its tables with the packs that their rows name.
-pub(super) fn write_run<E>(
-    class: Class,
-    mut rows: impl FnMut() -> Result<Option<Row>, E>,
-    packer: &Packer,
-    known: &HashMap<PackId, PackSummary>,
-) -> Result<Vec<(TableRef, Vec<PackId>)>, Error>
-where
-    Error: From<E>,
-{
-    let known = |pack: PackId| known.get(&pack).copied().unwrap_or_default();
-    let mut tables = Vec::new();
-    let mut builder = TableBuilder::new(class)?;
-    let mut next = rows()?;
-    while let Some(row) = next {
-        builder.push(&row)?;
-        next = rows()?;
-        if builder.is_full() || next.is_none() {
-            let full = std::mem::replace(&mut builder, TableBuilder::new(class)?);
-            if let Some(table) = full.finish()? {
-                tables.push((packer.add_table(&table, &known)?, table.packs().to_vec()));
-            }
-        }
-    }
-    Ok(tables)
 }
 
 /// A run of this backup that further rows may continue, and its table that is not placed yet.

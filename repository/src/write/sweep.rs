@@ -19,6 +19,7 @@ use crate::tree::{Class, Entry, Head, Inode, Merged, MissedWhat, Row, Run, Value
 use super::Progress;
 use super::ahead::Ahead;
 use super::content;
+use super::evacuate::Evacuation;
 use super::frontier::{At, Frontier, NewNames, Newcomers, Task};
 use super::inode::{add_attributes, entry_of, has_own_row, inode_of, is_same_file, is_settled, is_unchanged};
 use super::parent::{Lookup, Parent};
@@ -28,6 +29,7 @@ use super::recorder::Recorder;
 use super::tally::Tally;
 
 mod file;
+mod moved;
 mod vanished;
 
 pub(super) use vanished::Vanished;
@@ -45,6 +47,8 @@ struct Old {
     entry: Entry,
     /// Its inode, from wherever it is.
     inode: Option<Inode>,
+    /// True if its row stands under another name, which is gone.
+    moved: bool,
 }
 
 /// What a sweep is built from.
@@ -52,6 +56,7 @@ pub(super) struct Parts<'s, 'a, 'p, 'r> {
     pub(super) source: &'s dyn Source,
     pub(super) pipeline: &'a Pipeline<'p>,
     pub(super) parent: Option<&'a Parent>,
+    pub(super) evacuation: &'a Evacuation,
     pub(super) recorder: &'a mut Recorder<'r>,
     pub(super) started: Time,
     pub(super) cancel: &'a AtomicBool,
@@ -83,6 +88,8 @@ pub(super) struct Sweep<'s, 'a, 'p, 'r> {
     kept: HashMap<u64, Option<u64>>,
     /// True if a directory of the parent could not be listed: then nobody knows which names are left.
     blind: bool,
+    /// Nodes whose row of their own has been replaced.
+    hidden: HashSet<u64>,
     /// Rows of what was missed in the directory being swept.
     missed_here: HashSet<Vec<u8>>,
     pub(super) tally: Tally,
@@ -100,6 +107,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
             linked: HashMap::new(),
             kept: HashMap::new(),
             blind: false,
+            hidden: HashSet::new(),
             missed_here: HashSet::new(),
             tally: Tally::default(),
             parts,
@@ -142,7 +150,10 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         };
         let known = old.is_some();
         self.count(&stat);
-        if !old.is_some_and(|old| is_unchanged(&old, &stat)) {
+        let unchanged =
+            old.as_ref().is_some_and(|old| self.is_unchanged(old, &stat) && self.stays(ROOT_NODE, Some(old)));
+        if !unchanged {
+            old.iter().for_each(|old| self.parts.pipeline.rows.hide(old));
             let mut inode = inode_of(&stat, is_settled(&stat, self.parts.started));
             let mut piece = Vec::new();
             if !add_attributes(&mut inode, attributes, &mut piece, PIECE_BYTES_MAX) {
@@ -211,11 +222,35 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
             (None, Some(lookup)) => lookup.inode(entry.child)?,
             (inode, _) => inode.clone(),
         };
-        if !is_same_file(entry.file_type, inode.as_ref(), &stat) || self.is_taken(&entry, &stat) {
+        if !self.is_same_file(&entry, inode.as_ref(), &stat) || self.is_taken(&entry, &stat) {
             self.vanish(node, name, entry)?;
             return self.new_name(at, directory, &stat);
         }
-        self.existing(at, directory, &stat, Old { entry, inode })
+        self.existing(at, directory, &stat, Old { entry, inode, moved: false })
+    }
+
+    /// Stamps and handles say something of the volume that they were taken of. Of another, names alone decide, and everything is read.
+    fn trusts(&self) -> bool {
+        self.parts.parent.is_none_or(|parent| !parent.is_foreign())
+    }
+
+    fn is_unchanged(&self, old: &Inode, stat: &Stat) -> bool {
+        self.trusts() && is_unchanged(old, stat)
+    }
+
+    fn is_same_file(&self, entry: &Entry, old: Option<&Inode>, stat: &Stat) -> bool {
+        match self.trusts() {
+            true => is_same_file(entry.file_type, old, stat),
+            false => entry.file_type == stat.file_type,
+        }
+    }
+
+    /// What a row says that is replaced now. One that several names share is replaced once.
+    fn hide(&mut self, old: &Old) {
+        if old.moved || (old.entry.inode.is_none() && !self.hidden.insert(old.entry.child)) {
+            return;
+        }
+        old.inode.iter().for_each(|inode| self.parts.pipeline.rows.hide(inode));
     }
 
     /// True if the node of an entry is another file in this run already, or the file has another node: only possible where names decide.
@@ -232,23 +267,27 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         if old.entry.inode.is_none() {
             self.kept.insert(child, Some(stat.inode));
         }
-        let unchanged = old.inode.as_ref().is_some_and(|inode| is_unchanged(inode, stat))
+        let unchanged = old.inode.as_ref().is_some_and(|inode| self.is_unchanged(inode, stat))
             && old.entry.inode.is_some() != has_own_row(stat);
+        let stays = self.stays(child, old.inode.as_ref());
         match stat.file_type {
             FileType::Directory => {
                 self.frontier.add(at, child, true);
-                if unchanged { Ok(()) } else { self.other(at, directory, stat, child) }
+                if unchanged && stays { Ok(()) } else { self.other(at, directory, stat, child, Some(&old)) }
             }
             FileType::Regular if has_own_row(stat) => self.linked_file(at, directory, stat, child, Some(old)),
-            FileType::Regular if unchanged => Ok(()),
+            FileType::Regular if unchanged && stays => Ok(()),
+            FileType::Regular if unchanged && content::has_blocks(old.inode.as_ref()) => {
+                self.moved_file(at, directory, stat, (child, old)).map(drop)
+            }
             FileType::Regular => self.soon(at, directory, stat, (child, Some(old))),
-            _ if unchanged => {
+            _ if unchanged && stays => {
                 if has_own_row(stat) {
                     self.linked.insert(stat.inode, child);
                 }
                 Ok(())
             }
-            _ => self.other(at, directory, stat, child),
+            _ => self.other(at, directory, stat, child, Some(&old)),
         }
     }
 
@@ -279,14 +318,18 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
                 at,
                 directory,
                 stat,
-                Old { entry: Entry { inode: entry.inode.map(|_| moved.clone()), ..entry }, inode: Some(moved) },
+                Old {
+                    entry: Entry { inode: entry.inode.map(|_| moved.clone()), ..entry },
+                    inode: Some(moved),
+                    moved: true,
+                },
             );
         }
         match stat.file_type {
             FileType::Directory => {
                 let child = self.new_node();
                 self.frontier.add(at, child, false);
-                self.other(at, directory, stat, child)
+                self.other(at, directory, stat, child, None)
             }
             FileType::Regular if has_own_row(stat) => {
                 let child = self.linked.get(&stat.inode).copied().unwrap_or(0);
@@ -305,7 +348,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
                     return self.add_name(at, stat, child);
                 }
                 let child = self.new_node();
-                self.other(at, directory, stat, child)
+                self.other(at, directory, stat, child, None)
             }
         }
     }
@@ -316,8 +359,15 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         self.add(Class::Tree, key::entry(at.0, at.2), Value::Entry(entry), Vec::new(), 0)
     }
 
-    /// Anything without content: attributes and stat.
-    fn other(&mut self, at: At<'_>, directory: &OpenDirectory<'s>, stat: &Stat, child: u64) -> Result<(), Error> {
+    /// Anything without content: attributes and stat. `old`: what the parent has under this name.
+    fn other(
+        &mut self,
+        at: At<'_>,
+        directory: &OpenDirectory<'s>,
+        stat: &Stat,
+        child: u64,
+        old: Option<&Old>,
+    ) -> Result<(), Error> {
         let (node, path, name) = at;
         let mut inode = inode_of(stat, is_settled(stat, self.parts.started));
         let mut piece = Vec::new();
@@ -325,6 +375,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
             if has_own_row(stat) {
                 self.linked.insert(stat.inode, child);
             }
+            old.into_iter().for_each(|old| self.hide(old));
             self.entry((node, name), stat, (child, inode), piece, 0)?;
         }
         Ok(())

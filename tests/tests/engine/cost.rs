@@ -27,7 +27,7 @@ fn inode(world: &World, path: &str) -> u64 {
 }
 
 #[test]
-fn an_unchanged_source_costs_less_than_a_page_and_ten_requests() {
+fn an_unchanged_source_costs_less_than_a_page_and_eleven_requests() {
     let world = World::new(1, GeneratedSource::new(1, &Shape::many()));
     world.backup();
     world.backup();
@@ -35,7 +35,8 @@ fn an_unchanged_source_costs_less_than_a_page_and_ten_requests() {
         let (report, requests) = world.measured_backup();
         assert_eq!(report.statistics.bytes_read, 0, "nothing is read");
         assert!(requests.bytes_sent < PAGE, "{requests:?}");
-        assert!(requests.total() <= 10, "{requests:?}");
+        // Five of them are lists: points, marks before and after, packs in quarantine, and whether the keys are still the newest.
+        assert!(requests.total() <= 11, "{requests:?}");
         assert_eq!(report.statistics.bytes_new, 0);
         world.assert_restores(report.point, &world.source.snapshot(), "unchanged");
     }
@@ -47,8 +48,8 @@ fn a_changed_page_of_a_hundred_mebibytes_costs_a_page_and_its_metadata() {
     let (full, requests) = world.measured_backup_in(BackupOptions::new(VOLUME, "test").memory_budget_bytes);
     assert_eq!(full.statistics.bytes_new, 100 * MIB);
     assert!(requests.total() <= requests.bytes_sent / (24 * MIB) + 10, "{requests:?}");
-    // Measured: 2,510, 2,679 and 3,516 bytes. A restore point lists every run, and the third increment merges some of them.
-    for (change, metadata_bytes_max) in [(0u64, 2_560), (1, 2_750), (2, 3_600)] {
+    // Measured: 2,580, 2,770 and 3,640 bytes. A restore point lists every run, and the third increment merges some of them.
+    for (change, metadata_bytes_max) in [(0u64, 2_660), (1, 2_850), (2, 3_700)] {
         let database = inode(&world, "database");
         let page = 12_345 + 4_000 * change;
         world

@@ -255,3 +255,20 @@ fn keys_of_a_domain_may_be_rotated_between_backups() {
     world.assert_restores(second.point, &world.source.snapshot(), "under both");
     world.assert_sound("two epochs");
 }
+
+#[test]
+fn a_session_at_work_shows_life_once_in_a_while_and_not_more() {
+    let world = world();
+    let hours = Duration::from_secs(3_600);
+    let clock = world.source.clock();
+    world.source.when(Moment::Stat, None, Action::change(move |_| clock.advance(7 * hours)), 4);
+    let report = backup(&world.domain(), &world.source, &world.options()).expect("a long backup");
+    let beats = |session: model::SessionId| {
+        let own = |name: &String| matches!(ParsedName::parse(name), Ok(ParsedName::SessionBeat { session: of, .. }) if of == session);
+        world.names().iter().filter(|name| own(name)).count()
+    };
+    // Four times seven hours in which no pack was put.
+    assert_eq!(beats(report.point.session), 4);
+    let again = world.backup();
+    assert_eq!(beats(again.point.session), 0, "a short one needs none");
+}

@@ -30,7 +30,15 @@ pub(super) struct Sample {
     pub(super) bytes_stored: Option<u64>,
     pub(super) bytes_metadata: Option<u64>,
     pub(super) requests: Option<u64>,
+    /// Of the restore point's packs.
+    pub(super) packs_bytes: Option<u64>,
 }
+
+/// What rows are about, in the order in which it happens.
+const PHASES: [&str; 7] = ["full", "increment", "cycle", "first", "series", "last", "clone"];
+/// Phases after which a restore is measured, and what its samples are called.
+const RESTORED: [(&str, &str); 3] =
+    [("increment", "restore"), ("first", "restore of the first"), ("last", "restore of the last")];
 
 /// All samples of one workload, by tool and phase.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +83,11 @@ pub(crate) struct Row {
     pub(super) restore_cpu_seconds: Option<f64>,
     pub(super) restore_peak_rss_bytes: Option<u64>,
     pub(super) check_seconds: Option<f64>,
+    /// All that was added by all that was changed.
+    pub(super) added_per_changed: Option<f64>,
+    /// Packs of the last restore point.
+    pub(super) packs_bytes: Option<u64>,
+    pub(super) restore_requests: Option<u64>,
     pub(super) note: Option<String>,
 }
 
@@ -129,12 +142,10 @@ impl Report {
         let workload = format!("{workload:?}").to_lowercase();
         let first = self.rows.len();
         let version = |name: &str| tools.iter().find(|tool| tool.kind.name() == name).map(|tool| tool.version.clone());
-        for (tool, phase) in
-            samples.0.keys().filter(|(_, phase)| ["full", "increment", "cycle"].contains(&phase.as_str()))
-        {
+        for (tool, phase) in samples.0.keys().filter(|(_, phase)| PHASES.contains(&phase.as_str())) {
             let mut row = medians(samples.of(tool, phase));
-            if phase == "increment" {
-                add_restore(&mut row, samples, tool);
+            if let Some((_, restore)) = RESTORED.iter().find(|(restored, _)| restored == phase) {
+                add_restore(&mut row, samples, (tool, restore));
             }
             self.rows.push(Row {
                 workload: workload.clone(),
@@ -146,7 +157,7 @@ impl Report {
         }
         if !samples.of("cp", "restore").is_empty() {
             let mut row = Row { workload, phase: "increment".to_owned(), tool: "cp".to_owned(), ..Row::default() };
-            add_restore(&mut row, samples, "cp");
+            add_restore(&mut row, samples, ("cp", "restore"));
             self.rows.push(row);
         }
         self.rows[first..].sort_by_key(|row| rank(&row.phase, &row.tool));
@@ -313,6 +324,11 @@ fn medians(samples: &[Sample]) -> Row {
             .filter(|(_, stored)| *stored > 0)
             .map(|(metadata, stored)| metadata as f64 / stored as f64),
         requests: whole(|sample| sample.requests),
+        added_per_changed: sum(|sample| sample.bytes_added)
+            .zip(sum(|sample| sample.bytes_changed))
+            .filter(|(_, changed)| *changed > 0)
+            .map(|(added, changed)| added as f64 / changed as f64),
+        packs_bytes: samples.last().and_then(|sample| sample.packs_bytes),
         ..Row::default()
     }
 }
@@ -320,11 +336,12 @@ fn medians(samples: &[Sample]) -> Row {
 /// Phases in the order in which they happen, Holdfast before its peers before the references.
 fn rank(phase: &str, tool: &str) -> (usize, usize) {
     let place = |order: &[&str], name: &str| order.iter().position(|known| *known == name).unwrap_or(order.len());
-    (place(&["full", "increment", "cycle"], phase), place(&["holdfast", "restic", "borg", "rustic"], tool))
+    (place(&PHASES, phase), place(&["holdfast", "restic", "borg", "rustic"], tool))
 }
 
-fn add_restore(row: &mut Row, samples: &Samples, tool: &str) {
-    let restore = medians(samples.of(tool, "restore"));
+fn add_restore(row: &mut Row, samples: &Samples, (tool, phase): (&str, &str)) {
+    let restore = medians(samples.of(tool, phase));
+    row.restore_requests = restore.requests;
     row.runs = row.runs.max(restore.runs);
     row.restore_seconds = restore.seconds;
     row.durable_seconds = medians(samples.of(tool, "durable")).seconds;

@@ -102,8 +102,53 @@ fn targets(rows: &[Row]) -> Vec<Target> {
     }
     let copy = over(find("db", "increment", "cp").and_then(restore), increment.and_then(restore));
     target("db restore: seconds of cp / ours", copy, Limit::AtLeast(0.7));
+    targets.extend(in_a_row(rows));
     targets.extend(everywhere(rows));
     targets
+}
+
+/// What many increments in one repository may cost.
+fn in_a_row(rows: &[Row]) -> Vec<Target> {
+    let own = |workload: &str, phase: &str| {
+        rows.iter().find(|row| row.workload == workload && row.phase == phase && row.tool == OWN)
+    };
+    let [full, first, series, last, clone] =
+        ["full", "first", "series", "last", "clone"].map(|phase| own("increments", phase));
+    let runs = series.map_or(0, |row| row.runs);
+    // The data stay as large as they were, so the full says what lives.
+    let live = full.and_then(|row| row.bytes_added);
+    let over = |top: Option<f64>, bottom: Option<f64>| top.zip(bottom).map(|(top, bottom)| top / bottom);
+    let packs = last.and_then(|row| row.packs_bytes);
+    let targets = [
+        (
+            format!("{runs} increments: bytes added / bytes changed"),
+            series.and_then(|row| row.added_per_changed),
+            if runs > 100 { 0.85 } else { 0.75 },
+        ),
+        (
+            format!("{runs} increments: restore of the last / of the first, seconds"),
+            over(last.and_then(|row| row.restore_seconds), first.and_then(|row| row.restore_seconds)),
+            1.5,
+        ),
+        (
+            format!("{runs} increments: packs of the last restore point / live bytes"),
+            over(packs.map(|bytes| bytes as f64), live.map(|bytes| bytes as f64)),
+            2.1,
+        ),
+        (
+            "a near-identical clone: bytes added / bytes that differ".to_owned(),
+            clone.and_then(|row| row.added_per_changed),
+            0.75,
+        ),
+        (
+            format!("{} appends: requests of a restore", own("appends", "series").map_or(0, |row| row.runs)),
+            own("appends", "last").and_then(|row| row.restore_requests).map(|requests| requests as f64),
+            300.0,
+        ),
+    ];
+    // They run only when asked for: where nobody did, there is nothing to say.
+    let measured = targets.into_iter().filter(|(_, measured, _)| measured.is_some());
+    measured.map(|(name, measured, limit)| Target { name, measured, limit: Limit::AtMost(limit) }).collect()
 }
 
 /// What holds for every workload: memory, and requests of a full.

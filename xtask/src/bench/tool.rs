@@ -118,6 +118,12 @@ impl Site {
         command
     }
 
+    /// Backs up the folder as a volume of another name that is said to be like the first; Holdfast only.
+    pub(super) fn backup_clone(&self, source: &Path) -> Command {
+        let words = ["backup", "--volume", "clone", "--like", NAME];
+        self.holdfast.command(words.map(str::as_ref).into_iter().chain([source.as_os_str()]).collect::<Vec<_>>())
+    }
+
     /// Restores what `backup` with the same `run` has stored into an empty folder.
     pub(super) fn restore(&self, target: &Path, run: usize) -> Command {
         match self.kind {

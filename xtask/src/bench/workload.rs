@@ -30,6 +30,10 @@ pub(super) enum Workload {
     Logs,
     /// 200,000 small files, nothing changed
     Nochange,
+    /// The database again, 100 increments in a row, then a clone of it; only when asked for by name
+    Increments,
+    /// A log to which 200 KiB are appended 2,000 times; only when asked for by name
+    Appends,
     /// 5 million files, most of them empty; only when asked for by name
     Many,
     /// A sparse image of 1 TiB; only when asked for by name
@@ -48,6 +52,8 @@ const PAGE_LEN: usize = 8192;
 const FILES_PER_FOLDER: u64 = 100;
 const LOG_FILES: u64 = 8;
 const SEED: u64 = 20_241_122;
+/// What an hourly run of a small volume finds.
+const APPENDED: u64 = 200 << 10;
 
 /// A workload at its size.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +75,7 @@ impl Sized {
     /// Whole pages of the file that is overwritten.
     fn pages(self) -> u64 {
         let bytes = match self.workload {
-            Workload::Db => GIB,
+            Workload::Db | Workload::Increments => GIB,
             Workload::Sparse => 8 * GIB,
             _ => 1 << 40,
         };
@@ -84,7 +90,8 @@ impl Sized {
     /// Bytes and inodes that a filesystem for it needs, with room to grow.
     pub(super) fn filesystem(self) -> (u64, u64) {
         let bytes = match self.workload {
-            Workload::Db => self.pages() * PAGE * 3 / 2,
+            Workload::Db | Workload::Increments => self.pages() * PAGE * 3 / 2,
+            Workload::Appends => self.series(None) as u64 * APPENDED * 3 / 2,
             Workload::Small | Workload::Nochange => self.files() * 14_000,
             Workload::Many => self.files() * 1_500,
             Workload::Logs => self.scaled(GIB),
@@ -102,14 +109,25 @@ impl Sized {
         match self.workload {
             Workload::Db | Workload::Logs | Workload::Nochange => asked,
             Workload::Small | Workload::Sparse => asked.min(3),
-            Workload::Many | Workload::Tebibyte => 1,
+            Workload::Many | Workload::Tebibyte | Workload::Increments | Workload::Appends => 1,
         }
+    }
+
+    /// How many increments in one repository are measured, unless somebody asks for another number.
+    pub(super) fn series(self, asked: Option<u16>) -> usize {
+        let usual = match self.workload {
+            Workload::Increments => 100,
+            Workload::Appends => usize::try_from(self.scaled(2000)).unwrap_or(2000),
+            _ => 0,
+        };
+        asked.map_or(usual, usize::from)
     }
 
     /// Makes the data in an empty folder.
     pub(super) fn create(self, folder: &Path) -> Result<()> {
         match self.workload {
-            Workload::Db => rows(&folder.join("data.db"), self.pages() * PAGE),
+            Workload::Appends => self.change(folder, 0).map(drop),
+            Workload::Db | Workload::Increments => rows(&folder.join("data.db"), self.pages() * PAGE),
             Workload::Small | Workload::Nochange | Workload::Many => {
                 (0..self.files()).try_for_each(|number| self.write_small(folder, number, 0))
             }
@@ -121,7 +139,10 @@ impl Sized {
     /// Changes it for step `step`, from 1; returns how many bytes are new.
     pub(super) fn change(self, folder: &Path, step: u64) -> Result<u64> {
         match self.workload {
-            Workload::Db => {
+            Workload::Appends => {
+                append_rows(&folder.join("hourly.log"), APPENDED, Seed::new(SEED, step)).map(|()| APPENDED)
+            }
+            Workload::Db | Workload::Increments => {
                 let pages = Seed::new(SEED, step).choose(self.pages() / 100, self.pages());
                 overwrite(&folder.join("data.db"), &pages, step)
             }
@@ -180,15 +201,18 @@ impl Sized {
     fn append(self, folder: &Path, log: u64, step: u64) -> Result<u64> {
         let whole = self.scaled(512 * MIB) / LOG_FILES;
         let bytes = if step == 0 { whole } else { whole / 100 };
-        let path = folder.join(format!("{log}.log"));
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .with_context(|| format!("{} could not be opened", path.display()))?;
-        fill(file, &path, bytes, Seed::new(SEED ^ log, step))?;
+        append_rows(&folder.join(format!("{log}.log")), bytes, Seed::new(SEED ^ log, step))?;
         Ok(bytes)
     }
+}
+
+fn append_rows(path: &Path, bytes: u64, seed: Seed) -> Result<()> {
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| format!("{} could not be opened", path.display()))?;
+    fill(file, path, bytes, seed)
 }
 
 /// 0 to 8 KiB, 4 KiB on average, and another length after a change.

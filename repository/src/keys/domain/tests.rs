@@ -216,3 +216,61 @@ fn a_domain_needs_a_name_of_sensible_length() {
     }
     assert!(repository.domain_or_new(&store, &"x".repeat(DOMAIN_NAME_BYTES_MAX), &mut SystemRandom).is_ok());
 }
+
+#[test]
+fn what_remains_derivable_after_a_domain_was_destroyed_opens_nothing() {
+    let (store, repository) = opened();
+    let access = repository.domain_or_new(&store, "d", &mut SystemRandom).unwrap();
+    let set = access.sets()[0];
+    let keys = access.writer_keys().unwrap();
+    let object = Binding { repository: access.repository(), kind: ObjectKind::Session, name: "d/x/sessions/y.open" };
+    let mut writer =
+        SectionWriter::new(Sealer::new(object, &[&keys.structure, &keys.metadata, &keys.data], [3; 32]).unwrap());
+    writer.add(BlobKind::Session, b"{}").unwrap();
+    let bytes = writer.finish();
+    assert!(SectionReader::new(object, &bytes, access.ring(), &[BlobKind::Session]).unwrap().open(0).is_ok());
+    repository.destroy_domain(&store, "d").unwrap();
+    let key = *repository.key.secret().bytes();
+    let root = b3k(&key, &[b"holdfast v1 domain\0", &access.id().0]);
+    let labels = ["naming", "hashing", "wrapping", "structure", "metadata", "data"];
+    let derived = labels.map(|label| b3k(&root, &[b"holdfast v1 ", label.as_bytes(), b"\0"]));
+    for candidate in derived.into_iter().chain([key, root]) {
+        for class in [KeyClass::Structure, KeyClass::Metadata, KeyClass::Data] {
+            let mut ring = KeyRing::default();
+            ring.add(ClassKey::new(class, set.id, candidate));
+            assert!(matches!(
+                SectionReader::new(object, &bytes, &ring, &[BlobKind::Session]).err(),
+                Some(Error::WrongKey { .. })
+            ));
+        }
+    }
+    assert!(matches!(repository.domain(&store, "d"), Err(Error::Key(KeyError::NoDomain { .. }))));
+}
+
+#[test]
+fn a_domain_with_objects_and_without_keys_is_reported_and_not_begun_anew() {
+    let (store, repository) = opened();
+    let access = repository.domain_or_new(&store, "d", &mut SystemRandom).unwrap();
+    store.put(&layout::session_open(access.id(), model::SessionId([1; 16])), Bytes::from_static(b"x")).unwrap();
+    for name in key_names(&store, &access) {
+        store.delete(&name).unwrap();
+    }
+    for result in [repository.domain(&store, "d"), repository.domain_or_new(&store, "d", &mut SystemRandom)] {
+        let error = result.err().unwrap();
+        assert!(matches!(error, Error::Key(KeyError::KeysLost { .. })), "{error}");
+        assert_eq!(error.class(), ErrorClass::Corrupt);
+    }
+    assert!(key_names(&store, &access).is_empty());
+}
+
+#[test]
+fn keys_that_somebody_made_between_the_lists_are_found() {
+    let (store, repository) = opened();
+    repository.domain_or_new(&store, "d", &mut SystemRandom).unwrap();
+    // The first list of keys came too early: it shows none of them.
+    let faults = Faults::seeded(0);
+    faults.add(Rule::on(Operation::List, "d", Effect::Truncate).times(1));
+    let early = store.clone().with_faults(faults.clone()).with_retry(RetryPolicy::never());
+    let access = repository.domain(&early, "d").unwrap();
+    assert_eq!((faults.fired(), access.sets().len()), (1, 1));
+}

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::Error;
 use crate::domain::Domain;
 use crate::pack::{FOOTER_BYTES, PACK_BYTES_MAX, PackSummary};
-use crate::parallel::each;
+use crate::parallel::{self, each};
 use crate::read::packs::{PackIndex, Packs, verify_pack};
 use crate::read::points::concerns_one_object;
 use crate::tree::{Location, PackId};
@@ -19,8 +19,6 @@ use super::{CheckLevel, CheckOptions, check_cancel};
 
 /// Our writer's packs are half of this; two are in memory for a moment, the sealed one and what is opened of it.
 const PACK_MEMORY_BYTES: usize = 48 << 20;
-/// Threads that only ask for the directories of packs.
-const LOOKERS: usize = 8;
 
 /// What is wrong with a pack.
 #[derive(Debug, Default)]
@@ -97,7 +95,7 @@ pub(super) fn verify(
     let looker = Looker { domain, options, survey, tables };
     let threads = match options.level {
         CheckLevel::Data => options.workers.min(options.memory_budget_bytes / PACK_MEMORY_BYTES).max(1),
-        CheckLevel::Objects | CheckLevel::Structure => LOOKERS,
+        CheckLevel::Objects | CheckLevel::Structure => parallel::REQUESTS,
     };
     let each_looked = each(domain.store().threads(threads), &needed, |pack| looker.look_twice(*pack))?;
     let mut looked = Looked::default();

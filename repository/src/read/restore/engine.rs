@@ -121,6 +121,9 @@ impl<'a> Engine<'a> {
 
     /// The first failure, or a request to stop.
     pub(super) fn check(&self) -> Result<(), Error> {
+        if let Some(session) = self.view.session() {
+            session.show_life(0);
+        }
         if self.options.cancel.load(Ordering::Relaxed) {
             self.stopped.store(true, Ordering::Release);
             return Err(Error::Cancelled);

@@ -14,15 +14,21 @@ type Case = (&'static str, &'static [u64], DeadSpace, Option<Range<usize>>);
 #[test]
 fn the_runs_to_merge_are_those_of_the_design() {
     let none = DeadSpace::default();
-    let dead = DeadSpace { hidden_bytes: 26, live_bytes: 100 };
+    let dead = |hidden_bytes, hidden_packs, live_bytes| DeadSpace { hidden_bytes, hidden_packs, live_bytes };
+    let quarter = dead(26, 1, 100);
     let cases: &[Case] = &[
         ("nothing", &[], none, None),
         ("one run", &[9], none, None),
-        ("one run with dead space has nothing hidden", &[9], dead, None),
+        ("one run with dead space has nothing hidden", &[9], quarter, None),
         ("half of the lowest is not exceeded", &[50, 100], none, None),
         ("half of the lowest is exceeded", &[51, 100], none, Some(0..2)),
-        ("dead space", &[1, 100 * KIB], dead, Some(0..2)),
-        ("a quarter of dead space", &[1, 100 * KIB], DeadSpace { hidden_bytes: 25, live_bytes: 100 }, None),
+        ("more than a quarter of dead space", &[1, 100 * KIB], quarter, Some(0..2)),
+        ("a quarter of dead space", &[1, 100 * KIB], dead(25, 1, 100), None),
+        ("sixteen times the merge", &[10 * KIB, 90 * KIB], dead(1600 * KIB, 1, 90_000 * KIB), None),
+        ("more than sixteen times the merge", &[10 * KIB, 90 * KIB], dead(1601 * KIB, 1, 90_000 * KIB), Some(0..2)),
+        ("tiny runs cost no less than a block", &[1, 90], dead(64 * KIB, 1, 90_000 * KIB), None),
+        ("64 dead packs", &[1, 100 * KIB], dead(64, 64, 90_000 * KIB), None),
+        ("more than 64 dead packs", &[1, 100 * KIB], dead(65, 65, 90_000 * KIB), Some(0..2)),
         ("three alike", &[10 * KIB, 10 * KIB, 10 * KIB, 9000 * KIB], none, None),
         ("four alike", &[10 * KIB, 40 * KIB, 20 * KIB, 30 * KIB, 9000 * KIB], none, Some(0..4)),
         ("four that are not alike", &[10 * KIB, 41 * KIB, 20 * KIB, 30 * KIB, 9000 * KIB], none, None),

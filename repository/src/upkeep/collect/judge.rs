@@ -120,9 +120,7 @@ fn judge(domain: &Domain, session: SessionId) -> Result<Verdict, Error> {
 
 /// What a point needs; nothing if it is not there.
 fn needs_of(domain: &Domain, point: PointId) -> Result<Option<PackSet>, Error> {
-    let name = layout::point(domain.id(), point.volume, point.session);
-    let Some(found) = domain.store().stat(&name)? else { return Ok(None) };
-    match read_reference(domain, point, found.size) {
+    match read_reference(domain, point) {
         Ok(reference) => Ok(Some(reference.packs)),
         Err(Error::Missing(_)) => Ok(None),
         Err(error) => Err(unreadable(domain, point, error)),

@@ -17,11 +17,13 @@ use crate::session::{PointId, read_reference};
 use crate::store::Listed;
 use crate::tree::PackId;
 
+use super::CollectOptions;
+use super::cache::ReferenceCache;
+
 /// A restore point as a list shows it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SeenPoint {
     pub(super) id: PointId,
-    pub(super) size: u64,
     pub(super) modified_ms: i64,
 }
 
@@ -38,7 +40,7 @@ pub(super) fn list_points(domain: &Domain) -> Result<SeenPoints, Error> {
     let listed = domain.store().list(&layout::points(domain.id()))?;
     let points = listed.iter().filter_map(|listed| {
         let id = point_of(domain, &listed.name)?;
-        Some((id.session, SeenPoint { id, size: listed.size, modified_ms: listed.modified_ms }))
+        Some((id.session, SeenPoint { id, modified_ms: listed.modified_ms }))
     });
     let points = points.collect();
     let listed = domain.store().list(&layout::marks(domain.id()))?;
@@ -120,11 +122,18 @@ impl Roots {
 }
 
 /// Reads the reference parts of all points that are neither dead nor doomed. One that has gone since is no root; one that cannot be read ends the run.
-pub(super) fn read_references(domain: &Domain, seen: &SeenPoints) -> Result<References, Error> {
+pub(super) fn read_references(
+    domain: &Domain,
+    seen: &SeenPoints,
+    options: &CollectOptions,
+) -> Result<References, Error> {
     let points: Vec<SeenPoint> = seen.points.values().filter(|point| !seen.is_over(point.id)).copied().collect();
+    let listed: BTreeSet<PointId> = points.iter().map(|point| point.id).collect();
+    let cache = ReferenceCache::open(options.cache_directory.as_deref(), &listed);
     let references: Mutex<References> = Mutex::default();
     each(domain.store().threads(parallel::REQUESTS), &points, |point| {
-        let reference = match read_reference(domain, point.id, point.size) {
+        options.check_cancel()?;
+        let reference = match cache.read(domain, point.id) {
             Ok(reference) => reference,
             Err(Error::Missing(_)) => return Ok(()),
             Err(error) => return Err(unreadable(domain, point.id, error)),
@@ -256,17 +265,11 @@ pub(super) fn list_sessions(domain: &Domain) -> Result<SeenSessions, Error> {
 }
 
 /// What roots need whose announcement is not there; rarely any.
-pub(super) fn unannounced_packs(
-    domain: &Domain,
-    seen: &SeenPoints,
-    roots: &Roots,
-    sessions: &SeenSessions,
-) -> Result<PackSet, Error> {
+pub(super) fn unannounced_packs(domain: &Domain, roots: &Roots, sessions: &SeenSessions) -> Result<PackSet, Error> {
     let mut packs = PackSet::default();
     let is_announced = |point: &PointId| sessions.get(&point.session).is_some_and(|seen| seen.open);
     for point in roots.points.iter().filter(|point| !is_announced(point)) {
-        let Some(listed) = seen.points.get(&point.session) else { continue };
-        match read_reference(domain, *point, listed.size) {
+        match read_reference(domain, *point) {
             Ok(reference) => packs.add_all(&reference.packs),
             Err(Error::Missing(_)) => {}
             Err(error) => return Err(unreadable(domain, *point, error)),

@@ -234,7 +234,7 @@ fn marks_of(observed: &Observed, point: PointId) -> Vec<String> {
     marks.iter().map(|(_, _, name)| name.to_owned()).collect()
 }
 
-/// Marks of names of which nothing is left, signs of life without an announcement, reports of damage to packs that are gone.
+/// Marks of names of which nothing is left, signs of life without an announcement or of a session that has committed, reports of damage to packs that are gone.
 fn debris(observed: &Observed) -> Vec<String> {
     let pinned = observed.judged.pinned();
     let mut debris = Vec::new();
@@ -252,8 +252,12 @@ fn debris(observed: &Observed) -> Vec<String> {
     for (session, _) in observed.sessions.iter().filter(|(session, seen)| !seen.open && !over.contains(session)) {
         debris.extend(session_names(observed, *session));
     }
-    let gone = observed.quarantine.reports().filter(|(pack, _)| !observed.packs.contains(*pack));
-    debris.extend(gone.map(|(_, name)| name.to_owned()));
+    for (session, seen) in observed.sessions.iter().filter(|(session, _)| observed.seen.points.contains_key(session)) {
+        debris.extend(seen.beats.iter().map(|number| layout::session_beat(observed.domain, *session, *number)));
+    }
+    for pack in observed.quarantine.iter().filter(|pack| !observed.packs.contains(*pack)) {
+        debris.extend(observed.quarantine.reports_of(pack).map(str::to_owned));
+    }
     debris
 }
 

@@ -10,7 +10,7 @@ use super::{ATTRIBUTES_TOO_LARGE, Old, OpenDirectory, PIECE_BYTES_MAX, Sweep, Un
 use crate::write::ahead::{Arrived, Group, SmallFile, SmallRead, read_small};
 use crate::write::content::{self, INLINE_BYTES_MAX, LargeFile, has_blocks, inline_of, is_same_inline};
 use crate::write::frontier::At;
-use crate::write::inode::{add_attributes, inode_of, is_unchanged};
+use crate::write::inode::{add_attributes, inode_of};
 
 /// A small file that keeps changing under the reader is tried so often.
 const ATTEMPTS_MAX: u32 = 3;
@@ -42,8 +42,14 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         if self.linked.contains_key(&stat.inode) {
             return if named_already { Ok(()) } else { self.add_name(at, stat, self.linked[&stat.inode]) };
         }
-        let unchanged = old.as_ref().and_then(|old| old.inode.as_ref()).is_some_and(|inode| is_unchanged(inode, stat));
-        if (unchanged && named_already) || self.file(at, directory, stat, (child, old), None)? {
+        let old_inode = old.as_ref().and_then(|old| old.inode.as_ref());
+        let unchanged = named_already && old_inode.is_some_and(|inode| self.is_unchanged(inode, stat));
+        let is_done = match old {
+            old if unchanged && self.stays(child, old.as_ref().and_then(|old| old.inode.as_ref())) => true,
+            Some(old) if unchanged => self.moved_file(at, directory, stat, (child, old))?,
+            old => self.file(at, directory, stat, (child, old), None)?,
+        };
+        if is_done {
             self.linked.insert(stat.inode, child);
         }
         Ok(())
@@ -125,6 +131,7 @@ impl<'s> Sweep<'s, '_, '_, '_> {
             if captured.hides_blocks {
                 content::forget(self.parts.pipeline, child);
             }
+            old.iter().for_each(|old| self.hide(old));
             self.entry((at.0, at.2), &stat, (child, captured.inode), captured.piece, captured.sign_bytes)?;
             return Ok(true);
         }
@@ -202,11 +209,15 @@ impl<'s> Sweep<'s, '_, '_, '_> {
 
     /// Content that goes into the row of its entry; true: its bytes have to be stored.
     fn small(&mut self, inode: &mut Inode, old: Option<&Inode>, bytes: &[u8]) -> bool {
-        if let Some(old) = old.filter(|old| is_same_inline(self.parts.pipeline, old, bytes)) {
-            inode.inline = old.inline.clone();
-            return false;
-        }
-        self.parts.pipeline.counters.bytes_changed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let counters = &self.parts.pipeline.counters;
+        match old.filter(|old| is_same_inline(self.parts.pipeline, old, bytes)) {
+            Some(old) if !self.parts.evacuation.concerns_content(old) => {
+                inode.inline = old.inline.clone();
+                return false;
+            }
+            Some(_) => counters.bytes_moved.fetch_add(bytes.len() as u64, Ordering::Relaxed),
+            None => counters.bytes_changed.fetch_add(bytes.len() as u64, Ordering::Relaxed),
+        };
         let inline = inline_of(bytes);
         let stored = !inline.extents.is_empty();
         inode.inline = Some(inline);
@@ -226,7 +237,8 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         // Out of `self` while the file is read: both are needed at once.
         let mut lookup = self.lookup.take();
         let mut compare = lookup.as_mut().filter(|_| old_size.is_some());
-        let mut file = LargeFile::new(self.parts.pipeline, child, stat.size, compare.as_deref_mut())?;
+        let mut file =
+            LargeFile::new(self.parts.pipeline, (child, stat.size), compare.as_deref_mut(), self.parts.evacuation)?;
         let read = loop {
             match file.step(open, compare.as_deref_mut()) {
                 Ok(true) => self.during_large((at, stat, child), &file)?,

@@ -88,6 +88,7 @@ impl Sweep<'_, '_, '_, '_> {
 
     /// What can turn up again is remembered; of the rest as little as still has to be done, because it may be millions.
     fn nameless(&mut self, entry: Entry) {
+        entry.inode.iter().for_each(|inode| self.parts.pipeline.rows.hide(inode));
         if entry.inode.is_none() {
             self.parts.vanished.linked.push(entry.child);
         } else if let Some(entry) = self.parts.vanished.remember(entry) {
@@ -141,6 +142,8 @@ impl Sweep<'_, '_, '_, '_> {
         }
         let seen: std::collections::HashSet<u64> = self.linked.values().chain(self.kept.keys()).copied().collect();
         for node in linked.into_iter().filter(|node| !seen.contains(node)) {
+            let inode = self.lookup.as_mut().map_or(Ok(None), |lookup| lookup.inode(node))?;
+            inode.iter().filter(|_| self.hidden.insert(node)).for_each(|inode| self.parts.pipeline.rows.hide(inode));
             self.parts.pipeline.rows.add(Class::Tree, key::inode(node), Value::Tombstone);
             content::forget(self.parts.pipeline, node);
             self.parts.recorder.flush_if_full(self.parts.pipeline)?;

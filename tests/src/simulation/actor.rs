@@ -1,0 +1,107 @@
+//! Actor: whoever does one thing after the other, dies, and begins again.
+//!
+//! In: what one kind of actor does, and its turns. Out: a life: activities with rests between them, until the simulation closes or something breaks. Never: keeps anything in
+//! memory across a death but what an actor says is on its machine's disk or in the world outside.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use repository::Error;
+
+use super::gate::Killed;
+use super::process::{Process, Surroundings};
+
+/// Rests between two activities are shorter than this, in steps.
+const REST_STEPS: u64 = 60;
+
+/// One kind of actor. What survives a death is in its fields: its machine's disk and the world outside.
+pub(crate) trait Actor: Send {
+    /// Does one thing. What is worth knowing goes to the tally; what must not happen breaks a claim.
+    fn act(&mut self, process: &mut Process);
+}
+
+/// Lives; to be called on a thread of its own.
+pub(crate) fn live(surroundings: &Surroundings, index: usize, mut actor: Box<dyn Actor>) {
+    let gate = &surroundings.gate;
+    gate.begin(index);
+    while !gate.world(index).standings[index].doomed {
+        let mut process = Process::start(surroundings, index);
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            while begins_something(&mut process) {
+                actor.act(&mut process);
+            }
+        }));
+        match ended {
+            Ok(()) => break,
+            Err(payload) if payload.is::<Killed>() => {}
+            Err(payload) => {
+                let text = payload.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no text");
+                gate.world(index).fail(format!("panic: {text}"));
+            }
+        }
+    }
+    gate.end(index);
+}
+
+/// Rests; false when it is time to end.
+fn begins_something(process: &mut Process) -> bool {
+    let gate = process.surroundings.gate.clone();
+    let rest = process.dice.below(REST_STEPS);
+    {
+        let mut world = gate.world(process.actor);
+        let until = world.step + rest;
+        world.standings[process.actor].paused_until = until;
+    }
+    let mut world = gate.step(process.actor);
+    let deletes = world.deletes;
+    let standing = &mut world.standings[process.actor];
+    standing.troubles = 0;
+    standing.session = None;
+    standing.backing_up = None;
+    standing.deletes_seen = deletes;
+    !world.is_closing()
+}
+
+impl Process {
+    /// Something happened.
+    pub(crate) fn count(&self, what: &'static str) {
+        let mut world = self.surroundings.gate.world(self.actor);
+        world.note(|| what.to_owned());
+        world.tally.count(what);
+    }
+
+    /// Something must not happen.
+    pub(crate) fn fail(&self, what: String) {
+        self.surroundings.gate.world(self.actor).fail(what);
+    }
+
+    /// True if something went wrong with one of its requests since it began what it does, or stored bytes are damaged: then it may fail.
+    pub(crate) fn was_hindered(&self) -> bool {
+        let world = self.surroundings.gate.world(self.actor);
+        world.standings[self.actor].troubles > 0 || !world.harmed.is_empty()
+    }
+
+    /// True if anything was deleted since it began what it does.
+    pub(crate) fn saw_deletes(&self) -> bool {
+        let world = self.surroundings.gate.world(self.actor);
+        world.deletes > world.standings[self.actor].deletes_seen
+    }
+
+    /// It failed, as it may; only a broken rule of the program is never excused.
+    pub(crate) fn excused(&self, what: &'static str, error: &Error) {
+        self.surroundings.gate.world(self.actor).note(|| format!("{what}: {error}"));
+        self.count(what);
+        if error.class() == model::ErrorClass::Bug {
+            self.fail(format!("{what}: {error}"));
+        }
+    }
+
+    /// It failed, and may have failed only if something hindered it.
+    pub(crate) fn failed(&self, what: &'static str, error: &Error) {
+        self.surroundings.gate.world(self.actor).note(|| format!("{what}: {error}"));
+        self.count(what);
+        if !self.was_hindered() {
+            self.fail(format!("{what}, and nothing hindered it: {error}"));
+        }
+    }
+}

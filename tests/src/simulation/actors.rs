@@ -1,0 +1,9 @@
+//! Actors: who takes part in a simulation.
+
+pub(crate) mod collector;
+pub(crate) mod forgetter;
+pub(crate) mod reader;
+pub(crate) mod stranger;
+pub(crate) mod verifier;
+pub(crate) mod volume;
+pub(crate) mod writer;

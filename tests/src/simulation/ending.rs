@@ -1,0 +1,136 @@
+//! Ending: when everybody has stopped, what is left is what was promised (D), and it can be restored.
+//!
+//! In: the world of actors that are done, in good weather. Out: the first promise that was not kept. Never: changes a thing that an operator would not.
+
+use std::collections::BTreeSet;
+
+use repository::Error;
+use repository::domain::Domain;
+use repository::layout::ParsedName;
+use repository::read::{self, CheckLevel, CheckOptions, CheckOutcome};
+use repository::session::PointId;
+use repository::tree::PackId;
+use repository::upkeep::{CollectOptions, collect};
+
+use super::actors::{collector, reader};
+use super::process::Process;
+use super::world::DAY_MS;
+
+/// Longer than every margin of a collector.
+const LONG_MS: i64 = 9 * DAY_MS;
+
+/// Everything that is checked at the end.
+pub(crate) fn end(process: &Process) -> Result<(), String> {
+    {
+        let mut world = process.surroundings.gate.world(process.actor);
+        world.calm();
+        world.land_all();
+        if let Some(failure) = world.failure.clone() {
+            return Err(failure);
+        }
+    }
+    let domain = process.domain().map_err(|error| format!("at the end the domain cannot be opened: {error}"))?;
+    collections(process)?;
+    restores(process, &domain)?;
+    soundness(process, &domain)
+}
+
+fn harmed(process: &Process) -> BTreeSet<String> {
+    process.surroundings.gate.world(process.actor).harmed.clone()
+}
+
+/// D: two runs leave exactly the valid points and what they need. Where stored bytes are damaged, a run may refuse.
+fn collections(process: &Process) -> Result<(), String> {
+    let options = CollectOptions { share_percent_max: 100, ..CollectOptions::default() };
+    let mut refused = false;
+    for _ in 0..2 {
+        process.surroundings.gate.world(process.actor).now_ms += LONG_MS;
+        let keeper = process.keeper().map_err(|error| format!("at the end upkeep cannot open the domain: {error}"))?;
+        match collect(&keeper, &options) {
+            Ok(report) => {
+                refused |= report.collection.blocked.is_some();
+                collector::count(process, &report);
+            }
+            Err(error) if harmed(process).is_empty() => {
+                return Err(format!("D: at the end a collector run fails: {error}"));
+            }
+            Err(_) => refused = true,
+        }
+    }
+    if !refused {
+        let left = leftovers(process);
+        if !left.is_empty() {
+            return Err(format!("D: two runs left {left:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Objects that no valid point needs.
+fn leftovers(process: &Process) -> Vec<String> {
+    let mut world = process.surroundings.gate.world(process.actor);
+    let names: Vec<String> = world.objects.keys().cloned().collect();
+    let truth = world.truth();
+    let valid: BTreeSet<PointId> = truth.valid().map(|(point, _)| point).collect();
+    let packs: BTreeSet<PackId> =
+        truth.valid().flat_map(|(_, reference)| reference.packs.iter().map(|(pack, _)| pack)).collect();
+    let sessions: BTreeSet<_> = valid.iter().map(|point| point.session).collect();
+    let is_needed = |name: &String| match ParsedName::parse(name) {
+        Ok(ParsedName::Pack { session, sequence, .. }) => packs.contains(&PackId { session, seq: sequence }),
+        Ok(ParsedName::Point { volume, session, .. }) => valid.contains(&PointId { volume, session }),
+        Ok(ParsedName::SessionOpen { session, .. }) => sessions.contains(&session),
+        Ok(ParsedName::SessionBeat { .. }) => false,
+        Ok(ref mark @ ParsedName::Mark { volume, session, .. }) => {
+            valid.contains(&PointId { volume, session }) || !truth.is_signed(mark)
+        }
+        _ => true,
+    };
+    names.into_iter().filter(|name| !is_needed(name)).collect()
+}
+
+/// Every valid point restores to what was backed up, byte for byte, unless something that it needs is damaged; then it fails.
+fn restores(process: &Process, domain: &Domain) -> Result<(), String> {
+    let points: Vec<(PointId, bool)> = {
+        let mut world = process.surroundings.gate.world(process.actor);
+        world.truth().valid().map(|(point, reference)| (point, reference.checkpoint)).collect()
+    };
+    let harmed = harmed(process);
+    for (point, checkpoint) in points {
+        match reader::restored(domain, point) {
+            Ok(_) if checkpoint => {}
+            Ok(tree) => {
+                if let Some(what) = reader::wrong(process, point, &tree) {
+                    return Err(format!("at the end {what}"));
+                }
+                process.count("restore at the end");
+            }
+            Err(_) if !harmed.is_empty() => process.count("restore at the end of what is damaged"),
+            Err(error) => return Err(format!("at the end {} cannot be restored: {error}", point.session)),
+        }
+    }
+    Ok(())
+}
+
+/// A check of every byte finds what was damaged, and nothing else.
+fn soundness(process: &Process, domain: &Domain) -> Result<(), String> {
+    let options = CheckOptions { level: CheckLevel::Data, ..CheckOptions::default() };
+    let report = read::check(domain, &options).map_err(|error: Error| format!("at the end a check fails: {error}"))?;
+    let found: BTreeSet<String> = report.damaged.iter().map(|damaged| damaged.object.clone()).collect();
+    let harmed = harmed(process);
+    process.count("check at the end");
+    if let Some(false_alarm) = report.damaged.iter().find(|damaged| !harmed.contains(&damaged.object)) {
+        if harmed.is_empty() {
+            return Err(format!("at the end a check finds damage where none is: {false_alarm:?}"));
+        }
+    }
+    let mut world = process.surroundings.gate.world(process.actor);
+    let needed = world.truth().needed_names();
+    if let Some(missed) = harmed.iter().find(|name| needed.contains(*name) && !found.contains(*name)) {
+        return Err(format!("at the end a check does not find that {missed} is damaged; it found {found:?}"));
+    }
+    if harmed.is_empty() && report.outcome != CheckOutcome::Ok {
+        return Err(format!("at the end a check is not content: {:?}", report.affected));
+    }
+    world.tally.add("damaged object found", found.len() as u64);
+    Ok(())
+}

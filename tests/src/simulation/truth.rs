@@ -1,0 +1,266 @@
+//! Truth: what the store really holds, and what must hold of it at every moment.
+//!
+//! In: every put and delete as it takes effect, and what actors were told. Out: the first breach of a claim (A, B, C and E of the protocol, and that objects are immutable).
+//! Never: asks the engine: it reads names and two kinds of objects by itself, and knows no rule of the protocol, only its claims.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::SessionId;
+use repository::domain::Domain;
+use repository::generated::Tree;
+use repository::layout::{self, Mark, ParsedName};
+use repository::marks::MarkVerifier;
+use repository::point::{Point, Reference};
+use repository::seal::{BlobKind, ObjectKind, SectionReader};
+use repository::session::{Announcement, PointId};
+use repository::store::Bytes;
+use repository::tree::PackId;
+
+/// A restore point that was reported as successful.
+#[derive(Clone, Debug)]
+pub(crate) struct Success {
+    /// What it must restore to.
+    pub(crate) tree: Arc<Tree>,
+}
+
+/// What the store holds, understood.
+pub(crate) struct Truth {
+    domain: Domain,
+    packs: BTreeSet<PackId>,
+    points: BTreeMap<PointId, Arc<Reference>>,
+    open: BTreeMap<SessionId, Announcement>,
+    /// Marks that upkeep signed, by name.
+    marks: BTreeMap<PointId, BTreeMap<String, Mark>>,
+    /// Every name that anybody ever wanted to put, with its bytes.
+    ever: BTreeMap<String, Bytes>,
+    /// Marks that were ever put.
+    ever_marked: BTreeSet<(PointId, Mark)>,
+    /// Points that once stood there with their announcement and without an abort mark.
+    committed: BTreeSet<PointId>,
+    /// Sessions that rely on a pin, and what that pin needs.
+    relied_on: BTreeMap<(SessionId, PointId), Arc<Reference>>,
+    /// What was reported as successful.
+    successes: BTreeMap<PointId, Success>,
+    /// What the sessions backed up that came to their point: one that nobody reported may be valid all the same.
+    attempts: BTreeMap<SessionId, Success>,
+}
+
+impl Truth {
+    /// Of an empty domain, which is needed for reading.
+    pub(crate) fn new(domain: Domain) -> Truth {
+        Truth {
+            domain,
+            packs: BTreeSet::new(),
+            points: BTreeMap::new(),
+            open: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            ever: BTreeMap::new(),
+            ever_marked: BTreeSet::new(),
+            committed: BTreeSet::new(),
+            relied_on: BTreeMap::new(),
+            successes: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+        }
+    }
+
+    /// Somebody is about to put an object, whatever becomes of it. `attempt`: what he backs up.
+    pub(crate) fn send(&mut self, name: &str, bytes: &Bytes, attempt: Option<&Success>) -> Result<(), String> {
+        let first = self.ever.entry(name.to_owned()).or_insert_with(|| bytes.clone());
+        if first != bytes {
+            return Err(format!("immutable: {name} is put with other bytes than the first time"));
+        }
+        if let (Some(attempt), Ok(ParsedName::Point { session, .. })) = (attempt, ParsedName::parse(name)) {
+            self.attempts.entry(session).or_insert_with(|| attempt.clone());
+        }
+        Ok(())
+    }
+
+    /// An object was put; `sent` are its bytes before anything happened to them.
+    pub(crate) fn put(&mut self, name: &str, sent: &Bytes) -> Result<(), String> {
+        match ParsedName::parse(name) {
+            Ok(ParsedName::Pack { session, sequence, .. }) => {
+                self.packs.insert(PackId { session, seq: sequence });
+                return Ok(());
+            }
+            Ok(ParsedName::Point { volume, session, .. }) => {
+                let binding = self.domain.binding(ObjectKind::Point, name);
+                let reference = Point::open_reference(binding, sent, self.domain.ring());
+                let reference = reference.map_err(|error| format!("a point that was put cannot be read: {error}"))?;
+                self.points.insert(PointId { volume, session }, Arc::new(reference));
+            }
+            Ok(ParsedName::SessionOpen { session, .. }) => {
+                let announcement = self.announcement(name, sent)?;
+                self.open.insert(session, announcement);
+            }
+            Ok(parsed @ ParsedName::Mark { volume, session, mark, .. }) if self.is_signed(&parsed) => {
+                self.mark(PointId { volume, session }, mark, name)?;
+            }
+            _ => return Ok(()),
+        }
+        self.check()
+    }
+
+    /// An object was deleted.
+    pub(crate) fn delete(&mut self, name: &str) -> Result<(), String> {
+        match ParsedName::parse(name) {
+            Ok(ParsedName::Pack { session, sequence, .. }) => {
+                self.packs.remove(&PackId { session, seq: sequence });
+            }
+            Ok(ParsedName::Point { volume, session, .. }) => {
+                self.points.remove(&PointId { volume, session });
+            }
+            Ok(ParsedName::SessionOpen { session, .. }) => {
+                self.open.remove(&session);
+            }
+            Ok(ParsedName::Mark { volume, session, mark, .. }) => {
+                let point = PointId { volume, session };
+                if mark == Mark::Retired && self.is_valid(point) && self.has(point, mark) {
+                    return Err(format!("retired: {session} is valid and its mark is deleted"));
+                }
+                if let Some(marks) = self.marks.get_mut(&point) {
+                    marks.remove(name);
+                }
+            }
+            _ => return Ok(()),
+        }
+        self.check()
+    }
+
+    fn announcement(&self, name: &str, sent: &Bytes) -> Result<Announcement, String> {
+        let unreadable =
+            |error: &dyn std::fmt::Display| format!("an announcement that was put cannot be read: {error}");
+        let binding = self.domain.binding(ObjectKind::Session, name);
+        let reader = SectionReader::new(binding, sent, self.domain.ring(), &[BlobKind::Session]);
+        let plaintext = reader.and_then(|reader| reader.open(0)).map_err(|error| unreadable(&error))?;
+        serde_json::from_slice(&plaintext).map_err(|error| unreadable(&error))
+    }
+
+    pub(crate) fn is_signed(&self, name: &ParsedName) -> bool {
+        MarkVerifier { repository: self.domain.repository(), upkeep: *self.domain.upkeep() }.verifies(name)
+    }
+
+    fn mark(&mut self, point: PointId, mark: Mark, name: &str) -> Result<(), String> {
+        self.ever_marked.insert((point, mark));
+        self.marks.entry(point).or_default().insert(name.to_owned(), mark);
+        if mark == Mark::Dead && self.committed.contains(&point) {
+            return Err(format!("E: {} was committed without an abort mark and is declared dead", point.session));
+        }
+        let checkpoint = self.points.get(&point).is_some_and(|reference| reference.checkpoint);
+        let retired = self.ever_marked.contains(&(point, Mark::Retired));
+        if mark == Mark::Doomed && self.successes.contains_key(&point) && !checkpoint && !retired {
+            return Err(format!("A: {} is doomed, and nobody has retired it", point.session));
+        }
+        Ok(())
+    }
+
+    fn has(&self, point: PointId, mark: Mark) -> bool {
+        self.marks.get(&point).is_some_and(|marks| marks.values().any(|put| *put == mark))
+    }
+
+    /// True if readers take it for valid.
+    pub(crate) fn is_valid(&self, point: PointId) -> bool {
+        self.points.contains_key(&point)
+            && self.open.contains_key(&point.session)
+            && !self.has(point, Mark::Dead)
+            && !self.has(point, Mark::Doomed)
+    }
+
+    fn missing_pack(&self, reference: &Reference) -> Option<PackId> {
+        reference.packs.iter().map(|(pack, _)| pack).find(|pack| !self.packs.contains(pack))
+    }
+
+    /// Everything that must hold at every moment.
+    pub(crate) fn check(&mut self) -> Result<(), String> {
+        for (point, reference) in &self.points {
+            if self.is_valid(*point)
+                && let Some(pack) = self.missing_pack(reference)
+            {
+                return Err(format!(
+                    "B: {} is valid and its pack {} {} is missing",
+                    point.session, pack.session, pack.seq
+                ));
+            }
+        }
+        for point in self.successes.keys() {
+            if !self.ever_marked.contains(&(*point, Mark::Doomed)) && !self.is_valid(*point) {
+                return Err(format!("A: {} was a success and is not valid any more", point.session));
+            }
+        }
+        let committed = self.points.keys().filter(|point| self.is_valid(**point) && !self.has(**point, Mark::Abort));
+        self.committed.extend(committed.copied().collect::<Vec<_>>());
+        self.check_pins()
+    }
+
+    fn check_pins(&mut self) -> Result<(), String> {
+        let Truth { relied_on, open, ever_marked, points, .. } = self;
+        let ended = |session: SessionId| {
+            let Some(announcement) = open.get(&session) else { return true };
+            let own = PointId { volume: announcement.volume, session };
+            ever_marked.contains(&(own, Mark::Dead)) || points.contains_key(&own)
+        };
+        relied_on.retain(|(session, _), _| !ended(*session));
+        for ((session, pin), reference) in &self.relied_on {
+            if !self.points.contains_key(pin) {
+                return Err(format!("C: session {session} runs and its pin {} is gone", pin.session));
+            }
+            if let Some(pack) = self.missing_pack(reference) {
+                return Err(format!(
+                    "C: session {session} runs and pack {} {} of its pin {} is missing",
+                    pack.session, pack.seq, pin.session
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A session has read one of its pins: from now on it relies on it.
+    pub(crate) fn rely(&mut self, session: SessionId, pin: PointId) -> Result<(), String> {
+        let announced = self.open.get(&session).is_some_and(|announcement| announcement.pins.contains(&pin));
+        if announced && let Some(reference) = self.points.get(&pin) {
+            self.relied_on.insert((session, pin), reference.clone());
+        }
+        self.check_pins()
+    }
+
+    /// A backup was reported as successful.
+    pub(crate) fn succeed(&mut self, point: PointId, what: &Success) -> Result<(), String> {
+        self.successes.insert(point, what.clone());
+        self.check()
+    }
+
+    /// What a point must restore to.
+    pub(crate) fn expected(&self, point: PointId) -> Option<Success> {
+        self.successes.get(&point).or_else(|| self.attempts.get(&point.session)).cloned()
+    }
+
+    /// True if a session has announced itself and nobody has declared it dead.
+    pub(crate) fn is_running(&self, session: SessionId) -> bool {
+        let dead = |announcement: &Announcement| {
+            self.ever_marked.contains(&(PointId { volume: announcement.volume, session }, Mark::Dead))
+        };
+        self.open.get(&session).is_some_and(|announcement| !dead(announcement))
+    }
+
+    /// Valid points with what they need.
+    pub(crate) fn valid(&self) -> impl Iterator<Item = (PointId, &Reference)> {
+        self.points.iter().filter(|(point, _)| self.is_valid(**point)).map(|(point, reference)| (*point, &**reference))
+    }
+
+    /// The names of all objects that valid points need.
+    pub(crate) fn needed_names(&self) -> BTreeSet<String> {
+        let domain = self.domain.id();
+        let mut names = BTreeSet::new();
+        for (point, reference) in self.valid() {
+            names.insert(layout::point(domain, point.volume, point.session));
+            names.insert(layout::session_open(domain, point.session));
+            names.extend(reference.packs.iter().map(|(pack, _)| layout::pack(domain, pack.session, pack.seq)));
+        }
+        names
+    }
+
+    /// True if such a mark was ever put.
+    pub(crate) fn was_marked(&self, point: PointId, mark: Mark) -> bool {
+        self.ever_marked.contains(&(point, mark))
+    }
+}
