@@ -163,3 +163,6 @@ fn keep_valid(
 fn check_cancel(options: &CheckOptions) -> Result<(), Error> {
     if options.cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;

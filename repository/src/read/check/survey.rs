@@ -123,7 +123,12 @@ impl Survey {
     }
 
     /// A point that nobody announces (any more). A collector that is at work on it says so by marks, which it removes last.
-    fn add_unannounced(&mut self, domain: &Domain, id: PointId, findings: &mut Findings) -> Result<(), Error> {
+    pub(super) fn add_unannounced(
+        &mut self,
+        domain: &Domain,
+        id: PointId,
+        findings: &mut Findings,
+    ) -> Result<(), Error> {
         let object = layout::point(domain.id(), id.volume, id.session);
         let marks = crate::session::marks_of(domain, id.volume)?;
         if marks.of(id.volume, id.session).invalidates() {

@@ -22,13 +22,13 @@ use super::Repairer;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Half {
     /// What is wrong with `.open`.
-    open: Option<String>,
+    pub(super) open: Option<String>,
     /// What is wrong with `.point`.
-    point: Option<String>,
+    pub(super) point: Option<String>,
     /// Its `.open` exists, so that it can be pinned.
     pub(super) announced_here: bool,
     /// It may be no point at all but a session that runs.
-    may_be_running: bool,
+    pub(super) may_be_running: bool,
 }
 
 /// Both objects of a point, as the other copy has them, proven.

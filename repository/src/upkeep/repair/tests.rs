@@ -3,11 +3,14 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::compress::Compressor;
 use crate::generated::SeededRandom;
 use crate::keys::{Recipient, init_repository};
 use crate::layout::{self, Mark, ParsedName};
+use crate::pack::{PackBuilder, Segment};
 use crate::read::tests::{World, overwrite};
 use crate::read::{CheckOutcome, RestoreOptions};
+use crate::seal::ObjectKind;
 use crate::store::{Effect, Faults, Operation, Rule};
 
 /// Three points of one volume and one of another, in several packs.
@@ -317,4 +320,50 @@ fn a_repaired_repository_restores() {
     let options = RestoreOptions { workers: 2, ..RestoreOptions::default() };
     let report = crate::read::restore(&world.domain(), &world.view(points[3]), &options, &target).unwrap();
     assert_eq!(report.failed_count, 0);
+}
+
+#[test]
+fn who_holds_the_keys_cannot_slip_in_another_pack_of_the_same_name() {
+    let (world, _) = world();
+    let copy = world.copied();
+    let domain = world.domain();
+    for name in world.objects("/packs/") {
+        // All that an agent has: the keys, and the name.
+        let (keys, binding) = (domain.writer_keys().unwrap(), domain.binding(ObjectKind::Pack, &name));
+        let all = [&keys.structure, &keys.metadata, &keys.data];
+        let mut forged = PackBuilder::new(binding, &all, [7; 32], Vec::new()).unwrap();
+        let content = Compressor::new(3).unwrap().compress(b"not what was written").unwrap();
+        let segment = Segment { bytes: 20, hash: domain.hashing().segment(b"not what was written"), hint: Vec::new() };
+        forged.add_data(&content, &[segment]).unwrap();
+        let (forged, _) = forged.finish().unwrap();
+        let good = copy.get(&name).unwrap();
+        world.store().delete(&name).unwrap();
+        copy.put(&name, forged).unwrap();
+        let report = repaired(&world, &copy);
+        assert_eq!((report.repaired.len(), report.not_repaired.len()), (0, 1), "{report:?}");
+        copy.put(&name, good.clone()).unwrap();
+        world.store().put(&name, good).unwrap();
+        repaired(&world, &copy);
+    }
+}
+
+#[test]
+fn a_mark_that_comes_after_the_lists_counts() {
+    let (world, points) = world();
+    let copy = world.copied();
+    let (keeper, options) = (world.keeper(), options(CheckLevel::Objects));
+    let mut repairer = Repairer {
+        domain: keeper.domain(),
+        copy: keeper.domain().on(copy),
+        options: &options,
+        repaired: BTreeMap::new(),
+        not_repaired: BTreeMap::new(),
+    };
+    let open = layout::session_open(keeper.domain().id(), points[0].session);
+    world.store().delete(&open).unwrap();
+    let half = points::Half { open: Some("it was missing".into()), ..points::Half::default() };
+    let halves = BTreeMap::from([(points[0], half)]);
+    world.mark(points[0], Mark::Doomed);
+    repairer.repair_points(&halves, &BTreeSet::new()).unwrap();
+    assert!(!world.store().exists(&open).unwrap() && repairer.repaired.is_empty());
 }
