@@ -17,7 +17,7 @@ use repository::pack::{Directory, DirectoryEntry, FOOTER_BYTES, Footer, PackBuil
 use repository::point::{PackContent, Point};
 use repository::quarantine::Quarantine;
 use repository::read::{self, CheckOutcome};
-use repository::seal::{BlobKind, BlobLabel, Codec, ObjectKind, Opener, Sealer, SectionWriter};
+use repository::seal::{BlobKind, BlobLabel, Codec, Header, ObjectKind, Opener, Sealer, SectionWriter};
 use repository::session::{Announcement, PointId, Session, marks_of, read_announcement, read_point, read_reference};
 use repository::store::{Bytes, Store};
 use repository::tree::PackId;
@@ -222,7 +222,8 @@ fn resealed(domain: &Domain, from: PackId, to: PackId, change: impl Fn(&mut Vec<
     let keys = domain.writer_keys().expect("keys");
     let target = domain.pack_name(to);
     let binding = domain.binding(ObjectKind::Pack, &target);
-    let salt = domain.random().expect("a salt");
+    // The salt that metadata remembers of the pack that stood there.
+    let salt = Header::decode(&target, &domain.store().get(&target).expect("a pack")).expect("a header").0.salt;
     let mut builder =
         PackBuilder::new(binding, &[&keys.structure, &keys.metadata, &keys.data], salt, Vec::new()).expect("a pack");
     let opened = |entry: &DirectoryEntry| {
