@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use model::{ErrorClass, SessionId};
-use repository::compress::Compressed;
+use repository::compress::Compressor;
 use repository::domain::Domain;
 use repository::generated::{Action, GeneratedSource, Moment, Shape, Tree};
 use repository::keys::{SystemRandom, UpkeepKey};
 use repository::layout::{self, Mark, MarkRun, ParsedName, Signature};
 use repository::marks::{damage_name, mark_name};
-use repository::pack::{Directory, FOOTER_BYTES, Footer, PackBuilder, Segment};
+use repository::pack::{Directory, DirectoryEntry, FOOTER_BYTES, Footer, PackBuilder, Segment, decode_segments};
 use repository::point::{PackContent, Point};
 use repository::quarantine::Quarantine;
 use repository::read::{self, CheckOutcome};
-use repository::seal::{BlobKind, Codec, ObjectKind, Opener, Sealer, SectionWriter};
+use repository::seal::{BlobKind, BlobLabel, Codec, Header, ObjectKind, Opener, Sealer, SectionWriter};
 use repository::session::{Announcement, PointId, Session, marks_of, read_announcement, read_point, read_reference};
 use repository::store::{Bytes, Store};
 use repository::tree::PackId;
@@ -212,8 +212,8 @@ fn packs(world: &World) -> Vec<PackId> {
     world.names().iter().filter_map(pack).collect()
 }
 
-/// The content of one pack, sealed anew for the name of another: what the keys of the domain permit.
-fn resealed(domain: &Domain, from: PackId, to: PackId) -> Bytes {
+/// The content of one pack, sealed anew for the name of another or its own, and changed on the way: what the keys of the domain permit.
+fn resealed(domain: &Domain, from: PackId, to: PackId, change: impl Fn(&mut Vec<u8>)) -> Bytes {
     let name = domain.pack_name(from);
     let bytes = domain.store().get(&name).expect("a pack");
     let opener = Opener::new(domain.binding(ObjectKind::Pack, &name), &bytes, domain.ring()).expect("a header");
@@ -222,26 +222,45 @@ fn resealed(domain: &Domain, from: PackId, to: PackId) -> Bytes {
     let keys = domain.writer_keys().expect("keys");
     let target = domain.pack_name(to);
     let binding = domain.binding(ObjectKind::Pack, &target);
-    let salt = domain.random().expect("a salt");
+    // The salt that metadata remembers of the pack that stood there.
+    let salt = Header::decode(&target, &domain.store().get(&target).expect("a pack")).expect("a header").0.salt;
     let mut builder =
         PackBuilder::new(binding, &[&keys.structure, &keys.metadata, &keys.data], salt, Vec::new()).expect("a pack");
-    let blobs = directory.blobs.iter().filter(|entry| entry.position.label.kind != BlobKind::Segments);
-    for entry in blobs {
+    let opened = |entry: &DirectoryEntry| {
         let range = entry.position.range();
-        let plaintext =
-            opener.open(entry.position.label, &bytes[range.start as usize..range.end as usize]).expect("a blob");
-        let plaintext_bytes = plaintext.len() as u32;
-        let content = Compressed { codec: Codec::Stored, bytes: plaintext.into(), plaintext_bytes };
-        match entry.position.label.kind {
-            BlobKind::Data => builder.add_data(&content, &[segment(domain, &content.bytes)]).expect("room"),
-            kind => builder.add(kind, &content).expect("room"),
+        opener.open(entry.position.label, &bytes[range.start as usize..range.end as usize]).expect("a blob")
+    };
+    let list = directory.segment_list().map(opened);
+    let list =
+        list.map(|plaintext| decode_segments(&plaintext, &directory).expect("a segment list")).unwrap_or_default();
+    for entry in &directory.blobs {
+        let BlobLabel { kind, number, .. } = entry.position.label;
+        if kind == BlobKind::Segments {
+            continue;
+        }
+        let mut plaintext = opened(entry);
+        if kind == BlobKind::Data {
+            change(&mut plaintext);
+        }
+        let content = Compressor::new(3).expect("a compressor").compress(&plaintext).expect("bytes");
+        match list.iter().find(|(blob, _)| *blob == number) {
+            Some((_, segments)) => builder.add_data(&content, &hashed(domain, segments, &plaintext)).expect("room"),
+            None => builder.add(kind, &content).expect("room"),
         };
     }
     builder.finish().expect("a pack").0
 }
 
-fn segment(domain: &Domain, bytes: &[u8]) -> Segment {
-    Segment { bytes: bytes.len() as u32, hash: domain.hashing().segment(bytes), hint: Vec::new() }
+/// The same segments with the hashes of other content.
+fn hashed(domain: &Domain, segments: &[Segment], plaintext: &[u8]) -> Vec<Segment> {
+    let mut at = 0;
+    let mut hashed = Vec::new();
+    for segment in segments {
+        let end = at + segment.bytes as usize;
+        hashed.push(Segment { hash: domain.hashing().segment(&plaintext[at..end]), ..segment.clone() });
+        at = end;
+    }
+    hashed
 }
 
 #[test]
@@ -256,7 +275,7 @@ fn two_packs_are_not_swapped_unnoticed_not_even_sealed_anew() {
             let (first, second) = (domain.pack_name(*one), domain.pack_name(*two));
             let (a, b) = match anew {
                 false => (world.object(&second), world.object(&first)),
-                true => (resealed(&domain, *two, *one), resealed(&domain, *one, *two)),
+                true => (resealed(&domain, *two, *one, |_| {}), resealed(&domain, *one, *two, |_| {})),
             };
             world.put(&first, a);
             world.put(&second, b);
@@ -278,6 +297,34 @@ fn two_packs_are_not_swapped_unnoticed_not_even_sealed_anew() {
             assert_eq!(world.check(true).expect("a report").outcome, CheckOutcome::Damaged, "{what}");
         }
     }
+}
+
+#[test]
+fn a_pack_sealed_anew_with_other_content_is_not_taken_for_the_first() {
+    let history = history();
+    let domain = history.world.domain();
+    let with_data = |point: PointId| {
+        let needed = read_reference(&domain, point).expect("a reference").packs;
+        needed.iter().filter(|(_, content)| content.data).map(|(pack, _)| pack).collect::<Vec<_>>()
+    };
+    let (point, tree) = &history.points[1];
+    let packs = with_data(*point);
+    let mut same_length = 0;
+    for pack in packs {
+        let world = history.world.copy();
+        // One byte of content; length and everything that the pack says of itself agree.
+        let real = world.object(&domain.pack_name(pack));
+        let forge = |at: usize| resealed(&domain, pack, pack, |plaintext| plaintext[at] ^= 1);
+        let Some(forged) = (0..8).map(forge).find(|forged| forged.len() == real.len()) else { continue };
+        same_length += 1;
+        world.put(&domain.pack_name(pack), forged);
+        match world.restore(*point) {
+            Ok(target) => repository::generated::assert_same_tree(tree, &target.snapshot(), "content of a liar"),
+            Err(error) => assert_eq!(error.class(), ErrorClass::Corrupt, "{error}"),
+        }
+        assert_eq!(world.check(true).expect("a report").outcome, CheckOutcome::Damaged);
+    }
+    assert!(same_length > 0, "no forgery was good enough to prove anything");
 }
 
 #[test]
@@ -409,12 +456,7 @@ fn an_agent_of_one_domain_opens_nothing_of_another_and_signs_nothing() {
         let opened = Opener::new(agent.binding(ObjectKind::DomainKey, name), &world.object(name), agent.ring());
         let opener = opened.expect("a header without a key at hand");
         assert!(opener.header_bytes() > 0);
-        let label = repository::seal::BlobLabel {
-            kind: BlobKind::DomainKey,
-            codec: Codec::Stored,
-            number: 0,
-            plaintext_bytes: 1,
-        };
+        let label = BlobLabel { kind: BlobKind::DomainKey, codec: Codec::Stored, number: 0, plaintext_bytes: 1 };
         assert_eq!(opener.open(label, &[0; 17]).expect_err("no wrapping key").class(), ErrorClass::Denied);
     }
 }

@@ -97,7 +97,9 @@ fn a_store_that_keeps_something_else_takes_the_old_secret_from_nobody() {
 fn the_same_secret_again_is_no_replacement() {
     let (store, opened, old) = opened();
     let refused = replace_recipient(&store, &opened, (&unlock(&old), &unlock(&old)), "", &mut SystemRandom);
-    assert_eq!(refused.unwrap_err().class(), ErrorClass::Invalid);
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, Error::Key(KeyError::NothingToReplace)), "{refused}");
+    assert_eq!(refused.class(), ErrorClass::Invalid);
     assert!(opens(&store, &old));
 }
 
