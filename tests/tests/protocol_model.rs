@@ -67,7 +67,7 @@ short! {
     copies_share_packs: "copy-shared", every_rule_is_needed;
     reported_damage_stays_reported: "quarantine", every_rule_is_needed;
     keys_rotate_and_old_ones_are_destroyed: "rotation", every_rule_is_needed;
-    keys_of_pins_are_kept: "rotation-pinned", every_rule_is_needed;
+    keys_of_pins_are_kept: "rotation-pinned";
 }
 
 #[test]

@@ -354,5 +354,4 @@ pub const MUTANTS: &[(Rule, &str, char)] = &[
     (Rule::OnlyOlderEpochsGo, "rotation", 'G'),
     (Rule::PointKeysCount, "rotation", 'F'),
     (Rule::SessionKeysCount, "rotation", 'G'),
-    (Rule::PinKeysCount, "rotation-pinned", 'F'),
 ];

@@ -59,6 +59,7 @@ struct Destroyer {
     at: u8,
     old: Set,
     points: Set,
+    sessions: Set,
     used: Set,
 }
 
@@ -87,6 +88,8 @@ pub enum What {
     DestroyerListsKeys { old: Set },
     DestroyerListsPoints { used: Set },
     DestroyerListsSessions { used: Set },
+    DestroyerLooksForOwnPoints { committed: Set },
+    DestroyerLooksForOpenAgain { gone: Set },
     DestroyKey { key: u8 },
 }
 
@@ -180,18 +183,15 @@ impl Rotation {
         out.push(Action { what, next });
     }
 
+    /// Keys, points, sessions, the sessions' own points, their `.open`s again: C1 to C5 with keys for packs. What a session pins is a
+    /// `.point` that is there, so it is counted already.
     fn destroy(&self, world: &World, out: &mut Vec<Action>) {
         let mut next = *world;
         let seen = &mut next.destroyer;
-        let order = if self.rules.keep(Rule::KeysListedFirst) { [0, 1, 2] } else { [1, 2, 0] };
+        let order = if self.rules.keep(Rule::KeysListedFirst) { [0, 1, 2, 3, 4] } else { [1, 2, 3, 4, 0] };
         let what = match order.get(seen.at as usize) {
             Some(0) => {
-                let in_use = Set::of(
-                    world.keys.iter().find(|&key| world.epoch[key as usize] == world.newest()).unwrap_or_default(),
-                );
-                let newest: Set =
-                    world.keys.iter().filter(|&key| world.epoch[key as usize] == world.newest()).collect();
-                seen.old = world.keys - if self.rules.keep(Rule::OnlyOlderEpochsGo) { newest } else { in_use };
+                seen.old = world.keys - self.never_destroyed(world);
                 What::DestroyerListsKeys { old: seen.old }
             }
             Some(1) => {
@@ -201,16 +201,27 @@ impl Rotation {
                 }
                 What::DestroyerListsPoints { used: seen.used }
             }
-            Some(_) => {
-                for session in (world.open - seen.points - world.dead).iter() {
-                    if self.rules.keep(Rule::SessionKeysCount) {
-                        seen.used |= Set::of(world.session_key[session as usize]);
-                    }
-                    if self.rules.keep(Rule::PinKeysCount) {
-                        seen.used |= world.keys_of(world.pins[session as usize]);
-                    }
+            Some(2) => {
+                seen.sessions = world.open - seen.points - world.dead;
+                if self.rules.keep(Rule::SessionKeysCount) {
+                    seen.used |= seen.sessions.iter().map(|session| world.session_key[session as usize]).collect();
                 }
                 What::DestroyerListsSessions { used: seen.used }
+            }
+            Some(3) => {
+                let committed = seen.sessions & world.point;
+                seen.used |= world.keys_of(committed);
+                seen.sessions -= committed;
+                What::DestroyerLooksForOwnPoints { committed }
+            }
+            Some(_) => {
+                let gone = seen.sessions - world.open;
+                if !gone.is_empty() {
+                    *seen = Destroyer { at: u8::MAX, ..Destroyer::default() };
+                    out.push(Action { what: What::DestroyerLooksForOpenAgain { gone }, next });
+                    return;
+                }
+                What::DestroyerLooksForOpenAgain { gone }
             }
             None => {
                 let Some(key) = (seen.old - seen.used).first() else { return };
@@ -222,6 +233,13 @@ impl Rotation {
         };
         seen.at += 1;
         out.push(Action { what, next });
+    }
+
+    /// By the rule, all keys of the newest epoch; without it, only the one that a writer would take now.
+    fn never_destroyed(&self, world: &World) -> Set {
+        let newest = world.keys.iter().filter(|&key| world.epoch[key as usize] == world.newest());
+        let kept = if self.rules.keep(Rule::OnlyOlderEpochsGo) { KEYS } else { 1 };
+        newest.take(kept).collect()
     }
 }
 

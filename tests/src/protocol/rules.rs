@@ -92,16 +92,14 @@ pub enum Rule {
     KeysListedFirst,
     /// K3: a key of the newest epoch is never destroyed.
     OnlyOlderEpochsGo,
-    /// K4: keys with which anything is sealed that a point needs are kept.
+    /// K4: keys with which anything is sealed that a `.point` needs are kept, whether it is valid or not.
     PointKeysCount,
     /// K4: the key of a running session is kept.
     SessionKeysCount,
-    /// K4: the keys of what a running session pins are kept.
-    PinKeysCount,
 }
 
 /// The last of them.
-pub const LAST: Rule = Rule::PinKeysCount;
+pub const LAST: Rule = Rule::SessionKeysCount;
 
 /// The rules that are followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
