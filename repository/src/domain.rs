@@ -9,7 +9,7 @@ use model::{DomainId, RepositoryId, SessionId, VolumeId};
 
 use crate::Error;
 use crate::hash::HashingKey;
-use crate::keys::{DomainAccess, Random, UpkeepPublic, WriterKeys, random_array};
+use crate::keys::{DomainAccess, Random, UnreadableKey, UpkeepPublic, WriterKeys, random_array};
 use crate::layout;
 use crate::seal::{Binding, KeyRing, ObjectKind};
 use crate::store::Store;
@@ -38,6 +38,17 @@ impl Domain {
         clock: Clock,
     ) -> Domain {
         Domain { store, access: Arc::new(access), upkeep, random, clock }
+    }
+
+    /// The same domain in another store, which has a copy of it.
+    #[must_use]
+    pub fn on(&self, store: Store) -> Domain {
+        Domain { store, ..self.clone() }
+    }
+
+    /// Key objects that gave no keys.
+    pub fn unreadable_keys(&self) -> &[UnreadableKey] {
+        self.access.unreadable()
     }
 
     /// Where its objects are.

@@ -22,6 +22,7 @@ mod secret;
 mod upkeep;
 
 pub use age_file::{KEY_FILE_BYTES_MAX, Recipient, Unlock, WrapKind};
+pub(crate) use domain::KEY_OBJECT_BYTES_MAX;
 pub use domain::{DomainAccess, KeySet, UnreadableKey, WriterKeys};
 pub use error::KeyError;
 pub use manifest::{MANIFEST_BYTES_MAX, REPOSITORY_VERSION, RepositoryManifest};

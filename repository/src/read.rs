@@ -30,7 +30,7 @@ pub use check::{
 };
 pub use diff::{Changes, Difference, DifferenceSink, diff};
 pub use find::find;
-pub(crate) use listing::valid_points;
+pub(crate) use listing::{Listing, valid_points};
 pub(crate) use packs::{PackVerdict, verify_pack};
 pub use path::{display_path, split_path};
 pub(crate) use points::concerns_one_object;

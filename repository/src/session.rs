@@ -20,11 +20,11 @@ use crate::store::StoreError;
 use life::Life;
 
 /// No point object is larger: three sections at their maxima.
-const POINT_BYTES_MAX: u64 = 160 << 20;
+pub(crate) const POINT_BYTES_MAX: u64 = 160 << 20;
 /// Nearly every reference part is smaller, so that one request reads it.
 const REFERENCE_BYTES_GUESS: u64 = 64 << 10;
 /// No announcement is larger.
-const OPEN_BYTES_MAX: u64 = 2 << 20;
+pub(crate) const OPEN_BYTES_MAX: u64 = 2 << 20;
 /// An announcement whose acknowledgement is lost costs its session id; so many are tried.
 const ANNOUNCEMENTS_MAX: u32 = 5;
 
@@ -197,11 +197,15 @@ fn announce(domain: &Domain, announcement: &Announcement) -> Result<(SessionId, 
 /// Reads a session's announcement.
 pub fn read_announcement(domain: &Domain, id: SessionId) -> Result<Announcement, Error> {
     let name = layout::session_open(domain.id(), id);
-    let bytes = domain.store().get_at_most(&name, OPEN_BYTES_MAX)?;
+    open_announcement(domain, &name, &domain.store().get_at_most(&name, OPEN_BYTES_MAX)?)
+}
+
+/// Opens the bytes of an announcement.
+pub(crate) fn open_announcement(domain: &Domain, name: &str, bytes: &[u8]) -> Result<Announcement, Error> {
     let reader =
-        SectionReader::new(domain.binding(ObjectKind::Session, &name), &bytes, domain.ring(), &[BlobKind::Session])?;
+        SectionReader::new(domain.binding(ObjectKind::Session, name), bytes, domain.ring(), &[BlobKind::Session])?;
     serde_json::from_slice(&reader.open(0)?)
-        .map_err(|error| Error::damaged(&name, format!("its announcement cannot be read: {error}")))
+        .map_err(|error| Error::damaged(name, format!("its announcement cannot be read: {error}")))
 }
 
 /// The marks of a volume; those that are not signed by upkeep are reported and otherwise ignored.

@@ -3,7 +3,10 @@
 //! In: an open domain and the upkeep key. Out: signed marks, and what a collector, a scrub or a replication made of them. Never: needs a key of content or names,
 //! unless a function says so.
 
+mod adopt;
 mod collect;
+mod copies;
+mod replicate;
 mod retire;
 mod scrub;
 mod whole;
@@ -12,8 +15,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use adopt::{AdoptReport, Incomplete, adopt, plan_adoption};
 pub use collect::{
     CollectOptions, CollectReport, Collection, Deleted, Doom, DoomReason, Ended, GonePack, collect, plan_collection,
+};
+pub use copies::promote;
+pub use replicate::{
+    Copied, CopySide, DamagedCopy, NotReplicated, ReplicateOptions, ReplicateProgress, ReplicateReport, WhyNot,
+    plan_replication, replicate,
 };
 pub use retire::{Undeleted, retire, undelete};
 

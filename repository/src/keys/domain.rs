@@ -18,7 +18,7 @@ use crate::seal::{Binding, BlobKind, ClassKey, KeyClass, KeyRing, ObjectKind, Se
 use crate::store::{Store, StoreError};
 
 /// A header, one frame and at most 64 KiB of sealed content.
-const KEY_OBJECT_BYTES_MAX: u64 = 66 * 1024;
+pub(crate) const KEY_OBJECT_BYTES_MAX: u64 = 66 * 1024;
 const DOMAIN_NAME_BYTES_MAX: usize = 1024;
 /// The first epoch of a domain.
 const FIRST_EPOCH: u64 = 1;

@@ -23,7 +23,8 @@ use crate::tree::PackId;
 
 use super::RestoreOptions;
 use super::batch::Batch;
-use super::bounds::{Budget, Permit, Underway};
+use super::bounds::Underway;
+use crate::parallel::{Budget, Permit};
 use super::file::{FileError, FileJob};
 use super::lost::LostRanges;
 use super::report::{Failed, FailedList};
