@@ -33,6 +33,7 @@ use crate::layout::{Mark, MarkRun};
 use crate::marks::{damage_name, mark_name};
 use crate::read::{CheckReport, Released};
 use crate::session::PointId;
+use crate::store::Store;
 use crate::tree::PackId;
 
 pub use scrub::{ScrubCursor, ScrubOptions, ScrubProgress, ScrubReport, ScrubRound, scrub};
@@ -50,6 +51,12 @@ impl Keeper {
     pub fn new(domain: Domain, key: Arc<UpkeepKey>) -> Result<Keeper, Error> {
         let run = MarkRun(domain.random()?);
         Ok(Keeper { domain, key, run })
+    }
+
+    /// The same run in another store, which has a copy of the domain.
+    #[must_use]
+    pub fn on(&self, store: Store) -> Keeper {
+        Keeper { domain: self.domain.on(store), ..self.clone() }
     }
 
     /// The domain.

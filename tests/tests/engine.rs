@@ -19,6 +19,8 @@ mod memory;
 mod protocol;
 #[path = "engine/refusals.rs"]
 mod refusals;
+#[path = "engine/replicate.rs"]
+mod replicate;
 #[path = "engine/restore.rs"]
 mod restore;
 #[path = "engine/unreadable.rs"]

@@ -101,7 +101,7 @@ fn needs_of(domain: &Domain, id: PointId) -> Result<Needs, Error> {
         }
         Err(Error::KeyNotAtHand { .. }) => Ok(Needs::Packs(read_reference(domain, id)?.packs, HashMap::new())),
         Err(Error::Missing(_)) => Ok(Needs::Gone),
-        Err(error @ (Error::WrongKey { .. } | Error::Newer { .. })) => Err(error),
+        Err(error @ Error::Newer { .. }) => Err(error),
         Err(error) if concerns_one_object(&error) => Ok(Needs::Unknown(error.to_string())),
         Err(error) => Err(error),
     }

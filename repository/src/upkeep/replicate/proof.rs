@@ -27,7 +27,8 @@ pub(super) enum Read<T> {
     Damaged(String),
 }
 
-/// A `.point` and what it needs. With the metadata key at hand all of it is opened, otherwise the reference part.
+/// A `.point` and what it needs. With the metadata key at hand all of it is opened; otherwise the reference part, and it must read the same twice, so that at least
+/// nothing is lost on the way.
 pub(super) fn read_point(source: &Domain, point: PointId) -> Result<Read<(Bytes, Reference)>, Error> {
     let name = layout::point(source.id(), point.volume, point.session);
     twice(|| {
@@ -35,6 +36,9 @@ pub(super) fn read_point(source: &Domain, point: PointId) -> Result<Read<(Bytes,
         let binding = source.binding(ObjectKind::Point, &name);
         let reference = match Point::open(binding, &bytes, source.ring()) {
             Ok(point) => point.reference,
+            Err(Error::KeyNotAtHand { .. }) if source.store().get_at_most(&name, POINT_BYTES_MAX)? != bytes => {
+                return Err(Error::damaged(&name, "it does not read the same twice"));
+            }
             Err(Error::KeyNotAtHand { .. }) => Point::open_reference(binding, &bytes, source.ring())?,
             Err(error) => return Err(error),
         };
