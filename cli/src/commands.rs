@@ -15,6 +15,8 @@ pub(crate) mod keys;
 pub(crate) mod ls;
 pub(crate) mod point;
 pub(crate) mod points;
+pub(crate) mod promote;
+pub(crate) mod replicate;
 pub(crate) mod repo;
 pub(crate) mod restore;
 pub(crate) mod scrub;

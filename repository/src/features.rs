@@ -107,7 +107,9 @@ mod tests {
 
     #[test]
     fn a_misspelled_feature_is_refused_all_the_same() {
-        assert!(refused(&["features/Zip V2.read"], NeededBy::Read, &[("zip", NeededBy::Read)]).unwrap().contains("Zip V2"));
+        assert!(
+            refused(&["features/Zip V2.read"], NeededBy::Read, &[("zip", NeededBy::Read)]).unwrap().contains("Zip V2")
+        );
     }
 
     #[test]

@@ -66,8 +66,11 @@ pub fn plan_adoption(domain: &Domain) -> Result<AdoptReport, Error> {
     let needs = each(domain.store().threads(parallel::REQUESTS), &listing.valid, |listed| needs_of(domain, listed.id))?;
     // After the points: what they need was there before them.
     let packs = list_packs(domain)?;
-    let mut report =
-        AdoptReport { unannounced: listing.unannounced.len() as u64, running: listing.running, ..AdoptReport::default() };
+    let mut report = AdoptReport {
+        unannounced: listing.unannounced.len() as u64,
+        running: listing.running,
+        ..AdoptReport::default()
+    };
     for (listed, needs) in listing.valid.iter().zip(needs) {
         let found = match needs {
             Needs::Gone => continue,

@@ -125,7 +125,14 @@ fn a_replica_keeps_what_its_source_forgets_until_it_forgets_it_too() {
         pair.replica.names().iter().filter(left).map(|name| ParsedName::parse(name).expect("a name")).collect();
     let needed: BTreeSet<String> = [made[0].0, made[2].0]
         .iter()
-        .flat_map(|point| read_reference(&pair.replica.domain(), *point).expect("a reference").packs.iter().map(|(pack, _)| layout::pack(domain, pack.session, pack.seq)).collect::<Vec<_>>())
+        .flat_map(|point| {
+            read_reference(&pair.replica.domain(), *point)
+                .expect("a reference")
+                .packs
+                .iter()
+                .map(|(pack, _)| layout::pack(domain, pack.session, pack.seq))
+                .collect::<Vec<_>>()
+        })
         .collect();
     for name in left {
         match name {
@@ -157,7 +164,8 @@ fn what_lands_late_does_not_come_back_to_life() {
     actor.retire_at_replica(late);
     actor.collect_replica().expect("a collector run");
     let held = pair.replica.names();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     assert_eq!(faults.land_late(runtime.handle()).expect("landed"), 2);
     let landed = pair.replica.names().len() - held.len();
     assert_eq!(landed, 2, "`.point` and `.open` are there again");
@@ -177,7 +185,10 @@ fn a_point_that_the_replica_doomed_is_not_copied_again() {
     actor.doom_at_replica(made[0].0);
     actor.collect_replica().expect("a collector run");
     let report = pair.replicate();
-    assert_eq!(report.not_replicated.iter().map(|left| (left.point, left.why)).collect::<Vec<_>>(), [(made[0].0, WhyNot::DoomedAtTarget)]);
+    assert_eq!(
+        report.not_replicated.iter().map(|left| (left.point, left.why)).collect::<Vec<_>>(),
+        [(made[0].0, WhyNot::DoomedAtTarget)]
+    );
     assert_eq!(pair.valid_at_replica(), [made[1].0].into());
 }
 

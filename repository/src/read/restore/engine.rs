@@ -24,10 +24,10 @@ use crate::tree::PackId;
 use super::RestoreOptions;
 use super::batch::Batch;
 use super::bounds::Underway;
-use crate::parallel::{Budget, Permit};
 use super::file::{FileError, FileJob};
 use super::lost::LostRanges;
 use super::report::{Failed, FailedList};
+use crate::parallel::{Budget, Permit};
 
 /// Smaller packs are always fetched whole: the directory alone would cost as many requests.
 const WHOLE_PACK_BYTES: u64 = 1 << 20;

@@ -79,6 +79,8 @@ fn find_lost(replica: &Domain, source: &Domain) -> Result<Lost, Error> {
 
 fn point_names(domain: &Domain) -> Result<BTreeSet<PointId>, Error> {
     let mut points = BTreeSet::new();
-    domain.store().list_each(&layout::points(domain.id()), &mut |listed| points.extend(point_of(domain, &listed.name)))?;
+    domain
+        .store()
+        .list_each(&layout::points(domain.id()), &mut |listed| points.extend(point_of(domain, &listed.name)))?;
     Ok(points)
 }

@@ -36,11 +36,7 @@ struct Place {
 }
 
 /// R0.
-pub(super) fn look(
-    places: &Places,
-    options: &ReplicateOptions,
-    report: &mut ReplicateReport,
-) -> Result<Looked, Error> {
+pub(super) fn look(places: &Places, options: &ReplicateOptions, report: &mut ReplicateReport) -> Result<Looked, Error> {
     let source = Place::list(&places.source, &options.volumes)?;
     let target = Place::list(&places.target, &options.volumes)?;
     let mut lacking = Vec::new();

@@ -53,7 +53,9 @@ pub(super) fn read_open(source: &Domain, point: PointId) -> Result<Read<Bytes>, 
         let bytes = source.store().get_at_most(&name, OPEN_BYTES_MAX)?;
         match open_announcement(source, &name, &bytes)?.volume == point.volume {
             true => Ok(bytes),
-            false => Err(Error::damaged(&name, "it announces a session of another volume than its restore point is of")),
+            false => {
+                Err(Error::damaged(&name, "it announces a session of another volume than its restore point is of"))
+            }
         }
     })
 }

@@ -31,9 +31,18 @@ fn flipped(bytes: &Bytes, at: usize) -> Bytes {
 }
 
 /// Only the second point was replicated, and this object is named.
-fn only_the_second(pair: &Pair, report: &ReplicateReport, (first, second): (PointId, PointId), at: CopySide, object: &str) {
+fn only_the_second(
+    pair: &Pair,
+    report: &ReplicateReport,
+    (first, second): (PointId, PointId),
+    at: CopySide,
+    object: &str,
+) {
     assert_eq!(report.replicated, [second], "{object}: {report:?}");
-    assert_eq!(report.not_replicated.iter().map(|left| (left.point, left.why)).collect::<Vec<_>>(), [(first, WhyNot::Damaged)]);
+    assert_eq!(
+        report.not_replicated.iter().map(|left| (left.point, left.why)).collect::<Vec<_>>(),
+        [(first, WhyNot::Damaged)]
+    );
     assert_eq!(report.damaged.iter().map(|damaged| (damaged.at, &*damaged.object)).collect::<Vec<_>>(), [(at, object)]);
     assert_eq!(pair.valid_at_replica(), [second].into());
 }
@@ -54,11 +63,14 @@ fn damage_at_the_source_does_not_spread() {
             pair.source.put(name, flipped(&bytes, at));
             let report = match is_metadata {
                 // What the structure key does not open is proven by those who have the others.
-                true => repository::upkeep::replicate(&pair.source.domain(), &pair.replica.store(), &Default::default()).expect("a replication"),
+                true => {
+                    repository::upkeep::replicate(&pair.source.domain(), &pair.replica.store(), &Default::default())
+                        .expect("a replication")
+                }
                 false => pair.replicate(),
             };
             only_the_second(&pair, &report, (first, second), CopySide::Source, name);
-            assert!(!pair.replica.names().contains(name) , "{name} at {at}: damage was copied");
+            assert!(!pair.replica.names().contains(name), "{name} at {at}: damage was copied");
         }
     }
     let pair = pristine;
@@ -106,7 +118,10 @@ fn other_sizes_of_what_is_there_are_reported() {
     pair.replica.put(&name, Bytes::from_static(b"short"));
     let report = pair.replicate();
     assert_eq!((report.present, report.copied.packs), (2, 0));
-    assert_eq!(report.damaged.iter().map(|damaged| (damaged.at, &damaged.object)).collect::<Vec<_>>(), [(CopySide::Target, &name)]);
+    assert_eq!(
+        report.damaged.iter().map(|damaged| (damaged.at, &damaged.object)).collect::<Vec<_>>(),
+        [(CopySide::Target, &name)]
+    );
     assert_eq!(pair.replica.object(&name), Bytes::from_static(b"short"), "that is for `repair`");
 }
 
@@ -120,7 +135,8 @@ fn marks_of_strangers_change_nothing_at_either_place() {
         }
         for mark in [Mark::Doomed, Mark::Dead, Mark::Retired] {
             let place = (&stranger, pair.source.repository.id());
-            let name = mark_name(place, pair.source.domain().id(), (point.volume, point.session), mark, MarkRun([1; 16]));
+            let name =
+                mark_name(place, pair.source.domain().id(), (point.volume, point.session), mark, MarkRun([1; 16]));
             world.put(&name.expect("a name"), Bytes::new());
         }
     }

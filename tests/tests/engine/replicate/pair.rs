@@ -14,7 +14,7 @@ use repository::read;
 use repository::session::{PointId, read_reference};
 use repository::store::{Effect, Faults, MeanwhileHook, Operation, Rule, Store};
 use repository::upkeep::{CollectOptions, CollectReport, Keeper, ReplicateOptions, ReplicateReport};
-use repository::upkeep::{collect, promote, replicate, retire};
+use repository::upkeep::{Undeleted, collect, promote, replicate, retire, undelete};
 
 use super::super::world::World;
 
@@ -73,6 +73,16 @@ impl Actor {
     pub(super) fn source_loses(&self, point: PointId) {
         retire(&self.source_keeper, &[point]).expect("retired");
         collect(&self.source_keeper, &at_once(None)).expect("a collector run");
+    }
+
+    /// Another point of the same content, which a collector that has decided about the first leaves alone.
+    pub(super) fn undelete_at_source(&self, point: PointId) -> PointId {
+        retire(&self.source_keeper, &[point]).expect("retired");
+        undelete(&self.source_keeper, point, "test").expect("undeleted").point
+    }
+
+    pub(super) fn undelete_at_replica(&self, point: PointId) -> Result<Undeleted, Error> {
+        undelete(&self.replica_keeper, point, "test")
     }
 
     /// The same by a collector that is killed when the packs are gone, so that the announcement stands.

@@ -49,8 +49,11 @@ fn a_collector_of_a_replica_needs_the_right_source() {
     points(&pair.source, 2);
     pair.replicate();
     let before = pair.replica.names();
-    let mut cases: Vec<(Option<repository::store::Store>, &str)> =
-        vec![(None, "--source"), (Some(world(9).store()), "another repository"), (Some(pair.replica.store()), "is a replica itself")];
+    let mut cases: Vec<(Option<repository::store::Store>, &str)> = vec![
+        (None, "--source"),
+        (Some(world(9).store()), "another repository"),
+        (Some(pair.replica.store()), "is a replica itself"),
+    ];
     cases.push((Some(pair.source.elsewhere().store()), "no repository at this place"));
     for (source, cause) in cases {
         for dry in [true, false] {
@@ -93,8 +96,11 @@ fn nothing_goes_while_the_source_cannot_be_listed() {
 #[test]
 fn nobody_writes_into_a_replica_until_it_is_promoted() {
     let pair = Pair::new(world(1));
-    points(&pair.source, 1);
+    let made = points(&pair.source, 1);
     pair.replicate();
+    pair.actor().retire_at_replica(made[0].0);
+    let error = pair.actor().undelete_at_replica(made[0].0).expect_err("an undelete writes a point");
+    assert!(error.to_string().contains("promote"), "{error}");
     let opened = pair.replica.reopen().expect("readers may");
     assert_eq!(opened.features.standing(), Standing::Replica);
     let error = opened.features.check(NeededBy::Write).expect_err("writers may not");
