@@ -14,14 +14,14 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Arguments, Command};
 use crate::commands::{
-    backup, cat, check, completion, diff, domain, find, forget, gc, keys, ls, points, repair, repo, restore, scrub,
-    undelete,
+    backup, cat, check, completion, diff, domain, find, forget, gc, keys, ls, points, promote, repair, replicate, repo,
+    restore, scrub, undelete,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opening::Context;
 use crate::output::{Log, Output};
-use crate::settings::Settings;
+use crate::settings::{OtherVariables, Settings};
 
 /// Runs the command line of this process.
 pub(crate) fn run() -> ExitCode {
@@ -54,9 +54,17 @@ fn build_and_run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
         .build()
         .map_err(|source| Failure::Machine { what: "start threads", source })?;
     let handle = runtime.handle().clone();
+    let other_handle = handle.clone();
     let open_store = move |url: &str, mode| {
         let environment = |name: &str| std::env::var(name).ok();
         Ok(Store::new(store::open(url, &environment, mode)?, handle.clone()))
+    };
+    let set =
+        std::env::vars_os().filter(|(_, value)| !value.is_empty()).filter_map(|(name, _)| name.into_string().ok());
+    let other = OtherVariables::new(set);
+    let open_other_store = move |url: &str, mode| {
+        let environment = |name: &str| std::env::var(other.answering(name)).ok();
+        Ok(Store::new(store::open(url, &environment, mode)?, other_handle.clone()))
     };
     let context = Context {
         settings,
@@ -66,6 +74,7 @@ fn build_and_run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
         random: Arc::new(Mutex::new(SystemRandom)),
         environment: Box::new(environment),
         open_store: Box::new(open_store),
+        open_other_store: Box::new(open_other_store),
         host: nix::unistd::gethostname().map_or_else(|_| "unknown".into(), |name| name.to_string_lossy().into_owned()),
     };
     let done = dispatch(arguments.command, &context);
@@ -97,6 +106,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Forget(options) => forget::run(context, &options),
         Command::Undelete(options) => undelete::run(context, &options),
         Command::Gc(options) => gc::run(context, &options),
+        Command::Replicate(options) => replicate::run(context, &options),
+        Command::Promote => promote::run(context),
         Command::Completion(options) => completion::run(&options),
     }
 }

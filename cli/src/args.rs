@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, cat, check, completion, diff, domain, find, forget, gc, keys, ls, points, repair, repo, restore, scrub,
-    undelete,
+    backup, cat, check, completion, diff, domain, find, forget, gc, keys, ls, points, repair, replicate, repo, restore,
+    scrub, undelete,
 };
 use crate::quantity::parse_bytes;
 
@@ -112,6 +112,10 @@ pub(crate) enum Command {
     Undelete(undelete::Options),
     /// Remove what no restore point needs
     Gc(gc::Options),
+    /// Copy restore points into another store, which becomes a replica
+    Replicate(replicate::Options),
+    /// Make a replica a repository of its own, for good
+    Promote,
     /// Print a completion script for a shell
     Completion(completion::Options),
 }

@@ -47,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) environment: Box<Environment>,
     /// Opens stores.
     pub(crate) open_store: Box<OpenStore>,
+    /// Opens stores of other repositories: replicas, sources.
+    pub(crate) open_other_store: Box<OpenStore>,
     /// The name of this machine.
     pub(crate) host: String,
 }
@@ -77,6 +79,11 @@ impl Context {
     /// The store of the repository.
     pub(crate) fn store(&self, mode: OpenMode) -> Result<Store, Failure> {
         Ok((self.open_store)(self.url()?, mode)?.with_bandwidth_limit(self.settings.bandwidth_bytes))
+    }
+
+    /// The store of another repository.
+    pub(crate) fn other_store(&self, url: &str, mode: OpenMode) -> Result<Store, Failure> {
+        Ok((self.open_other_store)(url, mode)?.with_bandwidth_limit(self.settings.bandwidth_bytes))
     }
 
     /// Opens the repository and checks that it is the one that was there before.

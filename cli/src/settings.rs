@@ -3,6 +3,8 @@
 //! In: [`Global`] arguments and the environment as a function. Out: [`Settings`]. Never: reads the process environment itself, opens a file, or prefers a variable
 //! to a word of the command line.
 
+mod other;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -11,6 +13,8 @@ use repository::write::MEMORY_BUDGET_BYTES_DEFAULT;
 use crate::args::{Format, Global};
 use crate::failure::Failure;
 use crate::quantity::parse_bytes;
+
+pub(crate) use other::OtherVariables;
 
 /// The environment: a variable's value, if it is set.
 pub(crate) type Environment = dyn Fn(&str) -> Option<OsString>;

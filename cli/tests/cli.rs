@@ -18,6 +18,8 @@ mod main_job;
 mod place;
 #[path = "cli/reading.rs"]
 mod reading;
+#[path = "cli/replica.rs"]
+mod replica;
 #[path = "cli/targets.rs"]
 mod targets;
 #[path = "cli/tree.rs"]

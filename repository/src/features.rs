@@ -1,12 +1,28 @@
 //! Features: what a repository needs beyond version 1 of the format (docs/format.md, section 2).
 //!
-//! In: the names below `features/`. Out: leave to go on, or the name of what this program does not know. Never: reads the store, or goes on in doubt.
+//! In: the names below `features/`. Out: leave to go on, or the name of what this program does not know; and whether this is a replica. Never: reads the store, or goes on in doubt.
 
 use crate::keys::KeyError;
 use crate::layout::{NeededBy, ParsedName};
 
-/// The features that this program knows. Version 1 defines none.
-const KNOWN: [&str; 0] = [];
+/// The name of the feature of a repository that is a replica: its collector needs the source, and nobody writes into it.
+pub const REPLICA: &str = "replica";
+/// The name of the feature of a replica that is a repository of its own now, for good.
+pub const PROMOTED: &str = "promoted";
+
+/// The features that this program knows.
+const KNOWN: [(&str, NeededBy); 2] = [(REPLICA, NeededBy::Collect), (PROMOTED, NeededBy::Collect)];
+
+/// What a repository is to its copies (docs/protocol.md, Replication).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Writers and collectors come here first.
+    Original,
+    /// It holds copies of points of one source.
+    Replica,
+    /// It was a replica.
+    Promoted,
+}
 
 /// The features of one repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,14 +36,30 @@ impl Features {
         Features { needed: names.into_iter().filter_map(feature).collect() }
     }
 
-    /// Refuses when `needed_by` would have to know something that this program does not. Whoever writes or collects also reads.
+    /// Refuses when `needed_by` would have to know something that this program does not, and a writer where the repository is a replica. Whoever writes or collects
+    /// also reads.
     pub fn check(&self, needed_by: NeededBy) -> Result<(), KeyError> {
-        self.check_against(needed_by, &KNOWN)
+        self.check_against(needed_by, &KNOWN)?;
+        match (needed_by, self.standing()) {
+            (NeededBy::Write, Standing::Replica) => Err(KeyError::IsAReplica),
+            _ => Ok(()),
+        }
     }
 
-    fn check_against(&self, needed_by: NeededBy, known: &[&str]) -> Result<(), KeyError> {
+    /// What the repository is to its copies.
+    pub fn standing(&self) -> Standing {
+        let has = |feature: &str| self.needed.iter().any(|(name, by)| name == feature && *by == NeededBy::Collect);
+        match (has(REPLICA), has(PROMOTED)) {
+            (_, true) => Standing::Promoted,
+            (true, false) => Standing::Replica,
+            (false, false) => Standing::Original,
+        }
+    }
+
+    fn check_against(&self, needed_by: NeededBy, known: &[(&str, NeededBy)]) -> Result<(), KeyError> {
         let concerns = |other: NeededBy| other == NeededBy::Read || other == needed_by;
-        match self.needed.iter().find(|(name, other)| concerns(*other) && !known.contains(&name.as_str())) {
+        let is_known = |name: &str, by: NeededBy| known.contains(&(name, by));
+        match self.needed.iter().find(|(name, other)| concerns(*other) && !is_known(name, *other)) {
             None => Ok(()),
             Some((name, needed_by)) => Err(KeyError::UnknownFeature { name: name.clone(), needed_by: *needed_by }),
         }
@@ -48,7 +80,7 @@ fn feature(name: &str) -> Option<(String, NeededBy)> {
 mod tests {
     use super::*;
 
-    fn refused(names: &[&str], needed_by: NeededBy, known: &[&str]) -> Option<String> {
+    fn refused(names: &[&str], needed_by: NeededBy, known: &[(&str, NeededBy)]) -> Option<String> {
         Features::from_listing(names.iter().copied())
             .check_against(needed_by, known)
             .err()
@@ -68,12 +100,16 @@ mod tests {
 
     #[test]
     fn a_known_feature_is_not_refused() {
-        assert_eq!(refused(&["features/zip.read", "features/tape.collect"], NeededBy::Collect, &["zip", "tape"]), None);
+        let known = [("zip", NeededBy::Read), ("tape", NeededBy::Collect)];
+        assert_eq!(refused(&["features/zip.read", "features/tape.collect"], NeededBy::Collect, &known), None);
+        assert!(refused(&["features/tape.read"], NeededBy::Collect, &known).unwrap().contains("tape"));
     }
 
     #[test]
     fn a_misspelled_feature_is_refused_all_the_same() {
-        assert!(refused(&["features/Zip V2.read"], NeededBy::Read, &["zip"]).unwrap().contains("Zip V2"));
+        assert!(
+            refused(&["features/Zip V2.read"], NeededBy::Read, &[("zip", NeededBy::Read)]).unwrap().contains("Zip V2")
+        );
     }
 
     #[test]
@@ -82,7 +118,23 @@ mod tests {
     }
 
     #[test]
-    fn this_version_refuses_every_feature() {
+    fn this_version_knows_replicas_and_nothing_else() {
         assert!(Features::from_listing(["features/zip.read"]).check(NeededBy::Read).is_err());
+        for name in ["features/replica.read", "features/promoted.write"] {
+            assert!(Features::from_listing([name]).check(NeededBy::Write).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn nobody_writes_into_a_replica_until_it_is_promoted() {
+        let standing = |names: &[&str]| {
+            let features = Features::from_listing(names.iter().copied());
+            let allowed = NeededBy::ALL.map(|needed_by| features.check(needed_by).is_ok());
+            (features.standing(), allowed)
+        };
+        assert_eq!(standing(&[]), (Standing::Original, [true; 3]));
+        let replica = "features/replica.collect";
+        assert_eq!(standing(&[replica]), (Standing::Replica, [true, false, true]));
+        assert_eq!(standing(&[replica, "features/promoted.collect"]), (Standing::Promoted, [true; 3]));
     }
 }

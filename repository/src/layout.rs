@@ -107,7 +107,7 @@ impl fmt::Display for ParsedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ParsedName::Repository => f.write_str(REPOSITORY),
-            ParsedName::Feature { name, needed_by } => write!(f, "{FEATURES}/{name}.{needed_by}"),
+            ParsedName::Feature { name, needed_by } => f.write_str(&feature(&name.0, *needed_by)),
             ParsedName::RecipientKey(key) => f.write_str(&recipient_key(*key)),
             ParsedName::DomainKey { domain, epoch, key } => f.write_str(&domain_key(*domain, *epoch, *key)),
             ParsedName::SessionOpen { domain, session } => f.write_str(&session_open(*domain, *session)),
@@ -124,6 +124,11 @@ impl fmt::Display for ParsedName {
             }
         }
     }
+}
+
+/// What a reader, a writer or a collector must know.
+pub fn feature(name: &str, needed_by: NeededBy) -> String {
+    format!("{FEATURES}/{name}.{needed_by}")
 }
 
 /// The repository key wrapped for one recipient.

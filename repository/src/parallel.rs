@@ -3,10 +3,14 @@
 //! In: items, and what to do with one. Out: the results in the order of the items, or the first failure, after which nothing more is begun. Never: more threads than
 //! were given, or any for a store of one connection.
 
+mod budget;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::Error;
+
+pub(crate) use budget::{Budget, Permit};
 
 /// Requests that are sent at the same time where nothing else says how many.
 pub(crate) const REQUESTS: usize = 8;

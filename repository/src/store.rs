@@ -33,7 +33,7 @@ mod url;
 mod tests;
 
 pub use error::{Operation, Source, StoreError};
-pub use fault::{CrashHook, Effect, Failure, Faults, Rule};
+pub use fault::{CrashHook, Effect, Failure, Faults, MeanwhileHook, Rule};
 pub use meter::Requests;
 pub use probe::{ProbeError, ProbeReport, Requirement, probe};
 pub use refuse_conditional::refuse_conditional;

@@ -3,8 +3,11 @@
 //! In: an open domain and the upkeep key. Out: signed marks, and what a collector, a scrub or a replication made of them. Never: needs a key of content or names,
 //! unless a function says so.
 
+mod adopt;
 mod collect;
+mod copies;
 mod repair;
+mod replicate;
 mod retire;
 mod scrub;
 mod whole;
@@ -13,10 +16,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use adopt::{AdoptReport, Incomplete, adopt, plan_adoption};
 pub use collect::{
     CollectOptions, CollectReport, Collection, Deleted, Doom, DoomReason, Ended, GonePack, collect, plan_collection,
 };
+pub use copies::promote;
 pub use repair::{KeysToRepair, NotRepaired, RepairOptions, RepairReport, repair, repair_keys};
+pub use replicate::{
+    Copied, CopySide, DamagedCopy, NotReplicated, ReplicateOptions, ReplicateProgress, ReplicateReport, WhyNot,
+    plan_replication, replicate,
+};
 pub use retire::{Undeleted, retire, undelete};
 
 use crate::Error;
@@ -26,6 +35,7 @@ use crate::layout::{Mark, MarkRun};
 use crate::marks::{damage_name, mark_name};
 use crate::read::{CheckReport, Released};
 use crate::session::PointId;
+use crate::store::Store;
 use crate::tree::PackId;
 
 pub use scrub::{ScrubCursor, ScrubOptions, ScrubProgress, ScrubReport, ScrubRound, scrub};
@@ -43,6 +53,12 @@ impl Keeper {
     pub fn new(domain: Domain, key: Arc<UpkeepKey>) -> Result<Keeper, Error> {
         let run = MarkRun(domain.random()?);
         Ok(Keeper { domain, key, run })
+    }
+
+    /// The same run in another store, which has a copy of the domain.
+    #[must_use]
+    pub fn on(&self, store: Store) -> Keeper {
+        Keeper { domain: self.domain.on(store), ..self.clone() }
     }
 
     /// The domain.

@@ -3,6 +3,8 @@
 //! In: trees from seeds, stores with faults. Out: nothing, or the seed and what differs. Never: the real clock, so that one line replays a failure:
 //! `HOLDFAST_SEED=7 HOLDFAST_SEEDS=1` runs seed 7 alone, `HOLDFAST_SEEDS=1000` a campaign.
 
+#[path = "engine/adopt.rs"]
+mod adopt;
 #[path = "engine/attacker.rs"]
 mod attacker;
 #[path = "engine/collect.rs"]
@@ -23,6 +25,8 @@ mod memory;
 mod protocol;
 #[path = "engine/refusals.rs"]
 mod refusals;
+#[path = "engine/replicate.rs"]
+mod replicate;
 #[path = "engine/restore.rs"]
 mod restore;
 #[path = "engine/space.rs"]

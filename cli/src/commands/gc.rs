@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use repository::store::OpenMode;
 use repository::upkeep::{
     CollectOptions, CollectReport, Collection, Deleted, Doom, DoomReason, Ended, collect, plan_collection,
 };
@@ -30,6 +31,9 @@ pub(crate) struct Options {
     /// How much of all stored data may go, in percent, that no restore point, session or mark accounts for
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100), default_value_t = 50)]
     share_max: u8,
+    /// For a replica: where its source is. Variables for its store begin with HOLDFAST_OTHER_ where they differ
+    #[arg(long, value_name = "URL")]
+    source: Option<String>,
     /// Only say what would go
     #[arg(long)]
     dry_run: bool,
@@ -95,7 +99,9 @@ struct Kept {
 pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure> {
     let keeper = context.keeper()?;
     let references = context.cache_folder()?.map(|folder| folder.join("references"));
+    let source = options.source.as_deref().map(|url| context.other_store(url, OpenMode::Existing)).transpose()?;
     let engine = CollectOptions {
+        source,
         grace: options.grace,
         session_grace: options.session_grace,
         share_percent_max: options.share_max,

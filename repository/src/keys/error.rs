@@ -31,6 +31,11 @@ pub enum KeyError {
         /// Who must know it.
         needed_by: NeededBy,
     },
+    /// A replica takes copies only.
+    #[error(
+        "this repository is a replica, and only `holdfast replicate` writes into it: back up into its original, or make it a repository of its own with `holdfast promote`"
+    )]
+    IsAReplica,
     /// A client remembers another id.
     #[error(
         "this is not the repository that is remembered: expected {pinned}, found {found}; somebody may have replaced it. If the change is intended, remove the remembered id"
@@ -170,6 +175,7 @@ impl KeyError {
             KeyError::AlreadyARepository
             | KeyError::NewerFormat { .. }
             | KeyError::UnknownFeature { .. }
+            | KeyError::IsAReplica
             | KeyError::LastKey { .. }
             | KeyError::NoRecipient
             | KeyError::NothingToReplace

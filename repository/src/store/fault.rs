@@ -49,6 +49,8 @@ impl Failure {
 
 /// Called when the simulated process dies; it may panic or abort.
 pub type CrashHook = Arc<dyn Fn() + Send + Sync>;
+/// What somebody else does between two operations. It is called on a thread of its own, so that it may use stores.
+pub type MeanwhileHook = Arc<dyn Fn() + Send + Sync>;
 
 /// What happens to an operation.
 #[derive(Clone)]
@@ -67,6 +69,8 @@ pub enum Effect {
     Truncate,
     /// It takes this much longer.
     Delay(Duration),
+    /// Just before it, somebody else does something.
+    Meanwhile(MeanwhileHook),
     /// The process dies just before the operation, or just after it was applied: the hook runs, and nothing is sent any more.
     Crash {
         /// Whether the operation was applied.
@@ -86,6 +90,7 @@ impl std::fmt::Debug for Effect {
             Effect::FlipBit => f.write_str("FlipBit"),
             Effect::Truncate => f.write_str("Truncate"),
             Effect::Delay(delay) => write!(f, "Delay({delay:?})"),
+            Effect::Meanwhile(_) => f.write_str("Meanwhile"),
             Effect::Crash { applied, .. } => write!(f, "Crash {{ applied: {applied} }}"),
         }
     }

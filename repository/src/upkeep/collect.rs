@@ -3,10 +3,13 @@
 //! In: a keeper, and how long things stay. Out: what went and why, or what would. Never: deletes what a valid restore point or a running session needs, opens metadata
 //! or content, waits for another collector, or goes on when something it saw cannot be: a run that ends early has deleted nothing that it was not sure of.
 //!
+//! A replica loses only what its source has lost, and keeps its tombstones (T0 to T3, [`gone`]).
+//!
 //! The stages: [`look`] reads (C1 to C4), [`judge`] says which sessions run (C5), [`plan`] decides purely, [`apply`] deletes and marks (C2, C6 to C8).
 
 mod apply;
 mod cache;
+mod gone;
 mod judge;
 mod look;
 mod plan;
@@ -26,9 +29,11 @@ use crate::domain::Domain;
 use crate::layout;
 use crate::point::PackSet;
 use crate::quarantine::Quarantine;
+use crate::store::Store;
 
 use super::Keeper;
 
+pub(super) use look::{SeenPacks, list_packs};
 pub use plan::{Doom, DoomReason, Ended, GonePack};
 pub use report::{CollectReport, Collection, Deleted};
 
@@ -51,6 +56,8 @@ pub struct CollectOptions {
     pub cache_directory: Option<PathBuf>,
     /// Sessions that are known to be alive, whatever the store says of them.
     pub alive: BTreeSet<SessionId>,
+    /// Where a replica's points come from: a replica loses only what its source has lost. Get and list are asked of it.
+    pub source: Option<Store>,
     /// Set to stop.
     pub cancel: Arc<AtomicBool>,
 }
@@ -64,6 +71,7 @@ impl Default for CollectOptions {
             share_percent_max: 50,
             cache_directory: None,
             alive: BTreeSet::new(),
+            source: None,
             cancel: Arc::default(),
         }
     }
@@ -79,11 +87,10 @@ impl CollectOptions {
 pub fn collect(keeper: &Keeper, options: &CollectOptions) -> Result<CollectReport, Error> {
     let domain = keeper.domain();
     let clock = StoreClock::ask(domain)?;
-    let seen = look::list_points(domain)?; // C1
-    let references = look::read_references(domain, &seen, options)?;
-    let dooms = plan::plan_dooms(&seen, &references, clock.now_ms, options);
+    let looked = look_first(domain, options)?; // T0 and C1
+    let dooms = plan::plan_dooms(&looked, clock.now_ms, options);
     apply::doom(keeper, &dooms, options)?; // C2
-    let observed = observe(domain, seen, references, &dooms, options)?; // C3 to C5
+    let observed = observe(domain, looked, &dooms, options)?; // C3 to C5
     let collection = plan::plan_collection(observed, dooms, clock.now_ms, options)?;
     let deleted = apply::delete(keeper, &collection, options)?; // C6 and C7
     let ended = apply::declare_dead(keeper, &collection, options)?; // C8
@@ -93,42 +100,59 @@ pub fn collect(keeper: &Keeper, options: &CollectOptions) -> Result<CollectRepor
 /// What [`collect`] would do now; nothing is written. By the clock of this machine, because asking the store for the time takes a write.
 pub fn plan_collection(domain: &Domain, options: &CollectOptions) -> Result<CollectReport, Error> {
     let now_ms = domain.now().as_millisecond();
-    let seen = look::list_points(domain)?;
-    let references = look::read_references(domain, &seen, options)?;
-    let dooms = plan::plan_dooms(&seen, &references, now_ms, options);
-    let observed = observe(domain, seen, references, &dooms, options)?;
+    let looked = look_first(domain, options)?;
+    let dooms = plan::plan_dooms(&looked, now_ms, options);
+    let observed = observe(domain, looked, &dooms, options)?;
     Ok(CollectReport::planned(plan::plan_collection(observed, dooms, now_ms, options)?))
+}
+
+/// What a run knows before it dooms anything.
+struct Looked {
+    gone: gone::Gone,
+    seen: look::SeenPoints,
+    references: look::References,
+}
+
+fn look_first(domain: &Domain, options: &CollectOptions) -> Result<Looked, Error> {
+    let gone = gone::find_gone(domain, options.source.as_ref())?; // T0
+    options.check_cancel()?;
+    let seen = look::list_points(domain)?; // C1
+    let references = look::read_references(domain, &seen, options)?;
+    Ok(Looked { gone, seen, references })
 }
 
 /// What the rest of a run knows of the store.
 struct Observed {
     domain: DomainId,
+    gone: gone::Gone,
     seen: look::SeenPoints,
     roots: look::Roots,
-    packs: look::SeenPacks,
+    packs: SeenPacks,
     sessions: look::SeenSessions,
     judged: judge::Judged,
     /// What roots need that have no announcement.
     unannounced: PackSet,
+    /// What came to a replica after the list of packs.
+    came: PackSet,
     quarantine: Quarantine,
 }
 
-fn observe(
-    domain: &Domain,
-    seen: look::SeenPoints,
-    references: look::References,
-    dooms: &[Doom],
-    options: &CollectOptions,
-) -> Result<Observed, Error> {
+fn observe(domain: &Domain, looked: Looked, dooms: &[Doom], options: &CollectOptions) -> Result<Observed, Error> {
+    let Looked { gone, seen, references } = looked;
     let doomed: BTreeSet<_> = dooms.iter().map(|doom| doom.point).collect();
     let roots = references.roots(&doomed);
     options.check_cancel()?;
-    let packs = look::list_packs(domain)?; // C3
+    let packs = list_packs(domain)?; // C3
     let quarantine = Quarantine::list(domain)?;
     let sessions = look::list_sessions(domain)?; // C4: the last list that safety rests on
     let judged = judge::judge_sessions(domain, &seen, &sessions, options)?; // C5
     let unannounced = look::unannounced_packs(domain, &roots, &sessions)?;
-    Ok(Observed { domain: domain.id(), seen, roots, packs, sessions, judged, unannounced, quarantine })
+    let came = match gone.is_replicated_into() {
+        true => look::packs_that_came(domain, &roots, &packs, &unannounced)?,
+        false => PackSet::default(),
+    };
+    let domain = domain.id();
+    Ok(Observed { domain, gone, seen, roots, packs, sessions, judged, unannounced, came, quarantine })
 }
 
 /// The time by the store, which is also the one that wrote the marks and packs whose age matters: a clock that jumps on this machine dooms nothing.

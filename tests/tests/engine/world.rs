@@ -206,11 +206,18 @@ impl World {
         self.store().delete(name).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 
-    /// A copy of everything that is stored, to be damaged: the same repository, the same source.
-    pub(crate) fn copy(&self) -> World {
+    /// The domain without the keys of names and content.
+    pub(crate) fn structure_domain(&self) -> Domain {
+        let access = self.repository.domain(&self.store(), "default").expect("the domain").structure_only();
+        let upkeep = self.repository.manifest.upkeep_public;
+        Domain::new(self.store(), access, upkeep, self.random.clone(), self.source.clock().for_domain())
+    }
+
+    /// The same repository, the same source, in a place where nothing is yet.
+    pub(crate) fn elsewhere(&self) -> World {
         static COPIES: AtomicU32 = AtomicU32::new(0);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let copied = World {
+        World {
             runtime: runtime.expect("a runtime"),
             base: Arc::new(InMemory::new()),
             identity: self.identity.clone(),
@@ -219,7 +226,12 @@ impl World {
                 0xc0ffee + u64::from(COPIES.fetch_add(1, Ordering::Relaxed)),
             ))),
             source: self.source.clone(),
-        };
+        }
+    }
+
+    /// A copy of everything that is stored, to be damaged: the same repository, the same source.
+    pub(crate) fn copy(&self) -> World {
+        let copied = self.elsewhere();
         for name in self.names() {
             copied.put(&name, self.object(&name));
         }

@@ -23,10 +23,11 @@ use crate::tree::PackId;
 
 use super::RestoreOptions;
 use super::batch::Batch;
-use super::bounds::{Budget, Permit, Underway};
+use super::bounds::Underway;
 use super::file::{FileError, FileJob};
 use super::lost::LostRanges;
 use super::report::{Failed, FailedList};
+use crate::parallel::{Budget, Permit};
 
 /// Smaller packs are always fetched whole: the directory alone would cost as many requests.
 const WHOLE_PACK_BYTES: u64 = 1 << 20;

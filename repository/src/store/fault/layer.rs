@@ -62,6 +62,12 @@ async fn afflicted<T>(
             tokio::time::sleep(delay).await;
             request.await
         }
+        Effect::Meanwhile(hook) => {
+            // The thread that asks runs a runtime just now, and stores block.
+            let done = std::thread::spawn(move || hook()).join();
+            done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            request.await
+        }
         Effect::Crash { applied, hook } => {
             if applied {
                 request.await?;
@@ -133,7 +139,8 @@ impl Layer for Fault {
             let Some((effect, _)) = faults.decide(Operation::List, name) else {
                 return Ok::<_, Error>(inner.list(prefix.as_ref()));
             };
-            let all = inner.list(prefix.as_ref()).try_collect::<Vec<_>>();
+            // Begun only when its turn has come: a store may look at once.
+            let all = async { inner.list(prefix.as_ref()).try_collect::<Vec<_>>().await };
             let mut names = afflicted(&faults, effect.clone(), || None, all).await?;
             if matches!(effect, Effect::Ignore) {
                 names.clear();

@@ -63,7 +63,7 @@ fn delete_names(keeper: &Keeper, gone: &GoneNames, collection: &Collection) -> R
         delete(&layout::point(domain.id(), gone.point.volume, gone.point.session))?;
     }
     gone.marks.iter().try_for_each(|name| delete(name))?;
-    if collection.dooms.iter().any(|doom| doom.point == gone.point) {
+    if !collection.tombstones_stay && collection.dooms.iter().any(|doom| doom.point == gone.point) {
         delete(&keeper.mark_name(gone.point, Mark::Doomed)?)?;
     }
     Ok(deleted)

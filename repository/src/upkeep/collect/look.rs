@@ -64,7 +64,7 @@ fn retirements(marks: &MarkSet, listed: &[Listed]) -> BTreeMap<PointId, i64> {
     retired
 }
 
-fn point_of(domain: &Domain, name: &str) -> Option<PointId> {
+pub(super) fn point_of(domain: &Domain, name: &str) -> Option<PointId> {
     match ParsedName::parse(name) {
         Ok(ParsedName::Point { domain: of, volume, session }) if of == domain.id() => Some(PointId { volume, session }),
         _ => None,
@@ -188,19 +188,19 @@ impl References {
 /// The packs of one session: numbers and sizes, and when the last one came.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SessionPacks {
-    /// In no particular order; a number may stand twice where a list was begun again.
+    /// By number.
     pub(super) sizes: Vec<(u32, u32)>,
     pub(super) newest_ms: i64,
 }
 
 /// The packs of a domain.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SeenPacks {
+pub(in crate::upkeep) struct SeenPacks {
     pub(super) sessions: BTreeMap<SessionId, SessionPacks>,
 }
 
 /// C3.
-pub(super) fn list_packs(domain: &Domain) -> Result<SeenPacks, Error> {
+pub(in crate::upkeep) fn list_packs(domain: &Domain) -> Result<SeenPacks, Error> {
     let mut packs = SeenPacks::default();
     domain.store().list_each(&layout::packs(domain.id()), &mut |listed| {
         if let Ok(ParsedName::Pack { domain: of, session, sequence }) = ParsedName::parse(&listed.name)
@@ -221,15 +221,45 @@ pub(super) fn list_packs(domain: &Domain) -> Result<SeenPacks, Error> {
 
 impl SeenPacks {
     /// True if the pack is there.
-    pub(super) fn contains(&self, pack: PackId) -> bool {
-        let of_session = self.sessions.get(&pack.session);
-        of_session.is_some_and(|packs| packs.sizes.binary_search_by_key(&pack.seq, |(seq, _)| *seq).is_ok())
+    pub(in crate::upkeep) fn contains(&self, pack: PackId) -> bool {
+        self.size(pack).is_some()
+    }
+
+    /// Its stored bytes, if it is there.
+    pub(in crate::upkeep) fn size(&self, pack: PackId) -> Option<u32> {
+        let of_session = self.sessions.get(&pack.session)?;
+        let at = of_session.sizes.binary_search_by_key(&pack.seq, |(seq, _)| *seq).ok()?;
+        of_session.sizes.get(at).map(|(_, size)| *size)
+    }
+
+    /// Without those that stand in another list as well.
+    pub(super) fn remove_all(&mut self, other: &SeenPacks) {
+        for (session, packs) in &mut self.sessions {
+            packs.sizes.retain(|(seq, _)| !other.contains(PackId { session: *session, seq: *seq }));
+        }
     }
 
     /// Stored bytes of all of them.
     pub(super) fn bytes(&self) -> u64 {
         self.sessions.values().flat_map(|packs| &packs.sizes).map(|(_, size)| u64::from(*size)).sum()
     }
+}
+
+/// Of the packs that announced roots need and C3 did not show, those that are there now: their points became valid after that list, which happens in a replica only.
+pub(super) fn packs_that_came(
+    domain: &Domain,
+    roots: &Roots,
+    packs: &SeenPacks,
+    unannounced: &PackSet,
+) -> Result<PackSet, Error> {
+    let mut came = PackSet::default();
+    let is_unexplained = |pack: PackId| !packs.contains(pack) && !unannounced.contains(pack);
+    for (pack, content) in roots.packs.iter().filter(|(pack, _)| is_unexplained(*pack)) {
+        if domain.store().exists(&domain.pack_name(pack))? {
+            came.add(pack, content);
+        }
+    }
+    Ok(came)
 }
 
 /// What a list shows of one session.

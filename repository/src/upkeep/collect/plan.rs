@@ -10,14 +10,13 @@ use model::SessionId;
 use serde::Serialize;
 
 use crate::Error;
-use crate::layout;
+use crate::layout::{self, Mark};
 use crate::point::PackSet;
 use crate::session::PointId;
 use crate::tree::PackId;
 
-use super::look::{References, SeenPoints};
 use super::report::Collection;
-use super::{CollectOptions, Observed};
+use super::{CollectOptions, Looked, Observed};
 
 /// Packs that an error names.
 const NAMED_MAX: usize = 5;
@@ -75,13 +74,15 @@ pub(super) struct GoneNames {
     pub(super) marks: Vec<String>,
 }
 
+impl GoneNames {
+    fn is_empty(&self) -> bool {
+        self.session.is_empty() && !self.has_point && self.marks.is_empty()
+    }
+}
+
 /// C2: which points are over from this run on.
-pub(super) fn plan_dooms(
-    seen: &SeenPoints,
-    references: &References,
-    now_ms: i64,
-    options: &CollectOptions,
-) -> Vec<Doom> {
+pub(super) fn plan_dooms(looked: &Looked, now_ms: i64, options: &CollectOptions) -> Vec<Doom> {
+    let Looked { gone, seen, references } = looked;
     let continued: BTreeSet<_> = references
         .by_point
         .values()
@@ -89,7 +90,8 @@ pub(super) fn plan_dooms(
         .collect();
     let due = |since_ms: i64, wait: Duration| is_over(since_ms, wait, now_ms);
     let mut dooms = Vec::new();
-    for (point, reference) in &references.by_point {
+    // T2: a replica keeps at least what its source keeps, and half a copy waits for its replicator.
+    for (point, reference) in references.by_point.iter().filter(|(point, _)| gone.has_point(**point)) {
         let retired = seen.retired_ms.get(point).is_some_and(|since| due(*since, options.grace));
         let modified_ms = seen.points.get(&point.session).map_or(i64::MAX, |point| point.modified_ms);
         let why = match reference.checkpoint {
@@ -131,6 +133,7 @@ pub(super) fn plan_collection(
         dooms,
         packs,
         names: if blocked.is_some() { Vec::new() } else { names },
+        tombstones_stay: observed.gone.tombstones_stay,
         debris: if blocked.is_some() { Vec::new() } else { debris(&observed) },
         silent: silent(&observed, now_ms, options),
         lost_announcements: lost_announcements(&observed),
@@ -146,7 +149,8 @@ pub(super) fn plan_collection(
 /// announcement need may be gone: they are roots all the same, but no reader believes them.
 fn missing_packs(observed: &Observed) -> Result<(), Error> {
     let lost = |pack: &PackId| {
-        !observed.packs.contains(*pack) && !observed.quarantine.contains(*pack) && !observed.unannounced.contains(*pack)
+        let explained = [&observed.unannounced, &observed.came].iter().any(|packs| packs.contains(*pack));
+        !observed.packs.contains(*pack) && !observed.quarantine.contains(*pack) && !explained
     };
     let missing: Vec<PackId> = observed.roots.packs.iter().map(|(pack, _)| pack).filter(lost).take(NAMED_MAX).collect();
     let Some(first) = missing.first() else { return Ok(()) };
@@ -183,7 +187,8 @@ fn gone_packs(observed: &Observed, live: &PackSet, dooms: &[Doom]) -> Vec<GonePa
         }
         for (seq, size) in &packs.sizes {
             let pack = PackId { session: *session, seq: *seq };
-            if !live.contains(pack) {
+            // T1: a pack that is not gone may be wanted by a point that is copied now.
+            if !live.contains(pack) && observed.gone.has_pack(pack) {
                 let accounted = accounted_sessions.contains(session) || observed.roots.doomed_packs.contains(pack);
                 gone.push(GonePack { pack, bytes: u64::from(*size), accounted });
             }
@@ -211,14 +216,15 @@ fn gone_names(observed: &Observed, dooms: &[Doom]) -> Vec<GoneNames> {
     let doomed: BTreeSet<PointId> = dooms.iter().map(|doom| doom.point).collect();
     let marked = observed.seen.marks.iter().filter(|(_, _, marks)| marks.invalidates());
     let over: BTreeSet<PointId> =
-        marked.map(|(volume, session, _)| PointId { volume, session }).chain(doomed).collect();
+        marked.map(|(volume, session, _)| PointId { volume, session }).chain(doomed.iter().copied()).collect();
     let names = over.into_iter().filter(|point| !pinned.contains(point)).map(|point| GoneNames {
         point,
         session: session_names(observed, point.session),
         has_point: observed.seen.points.get(&point.session).is_some_and(|seen| seen.id == point),
         marks: marks_of(observed, point),
     });
-    names.collect()
+    // Where tombstones stay, nearly all names that are over are nothing but a tombstone.
+    names.filter(|gone| doomed.contains(&gone.point) || !gone.is_empty()).collect()
 }
 
 /// Signs of life first: they mean nothing without the announcement.
@@ -231,7 +237,9 @@ fn session_names(observed: &Observed, session: SessionId) -> Vec<String> {
 
 fn marks_of(observed: &Observed, point: PointId) -> Vec<String> {
     let marks = observed.seen.marks.of(point.volume, point.session);
-    marks.iter().map(|(_, _, name)| name.to_owned()).collect()
+    // T3: a name may be put into a replica again, and then the mark alone says that it is over.
+    let stays = |mark: Mark| observed.gone.tombstones_stay && mark == Mark::Doomed;
+    marks.iter().filter(|(mark, _, _)| !stays(*mark)).map(|(_, _, name)| name.to_owned()).collect()
 }
 
 /// Marks of names of which nothing is left, signs of life without an announcement or of a session that has committed, reports of damage to packs that are gone.
@@ -279,7 +287,10 @@ fn silent(observed: &Observed, now_ms: i64, options: &CollectOptions) -> Vec<End
 /// Roots that readers do not believe: their announcement was lost, or they landed after their session was over. Retired, they go like any other; until then a
 /// replica can give the announcement back.
 fn lost_announcements(observed: &Observed) -> Vec<PointId> {
-    let lost =
-        |point: &&PointId| !is_announced(observed, point.session) && !observed.seen.retired_ms.contains_key(*point);
+    let lost = |point: &&PointId| {
+        !is_announced(observed, point.session)
+            && !observed.seen.retired_ms.contains_key(*point)
+            && observed.gone.has_point(**point)
+    };
     observed.roots.points.iter().filter(lost).copied().collect()
 }

@@ -14,6 +14,8 @@ pub struct Collection {
     pub packs: Vec<GonePack>,
     /// Announcements, points and marks to delete.
     pub(super) names: Vec<GoneNames>,
+    /// T3: marks `doomed` are not deleted.
+    pub(super) tombstones_stay: bool,
     /// What means nothing any more.
     pub(super) debris: Vec<String>,
     /// Sessions to end.

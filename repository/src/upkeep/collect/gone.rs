@@ -1,0 +1,86 @@
+//! Gone: what a replica's source has lost (T0), so that the replica may lose it as well.
+//!
+//! In: a domain, and for a replica its source. Out: which of its points and packs may go at all. Never: opens an object, takes a source that does not answer for one
+//! that has nothing, or looks at the source before the replica: what arrives in between would be taken for gone.
+
+use std::collections::BTreeSet;
+
+use crate::Error;
+use crate::domain::Domain;
+use crate::features::Standing;
+use crate::layout::{self, NeededBy};
+use crate::session::PointId;
+use crate::store::Store;
+use crate::tree::PackId;
+
+use super::super::copies::{ensure_source, features_of};
+use super::look::{SeenPacks, list_packs, point_of};
+
+/// What may go here. Names never recur at a source, so what is gone there stays gone.
+pub(super) struct Gone {
+    /// `None`: everything.
+    lost: Option<Lost>,
+    /// T3: what was doomed here stays marked, because a name may be put here again.
+    pub(super) tombstones_stay: bool,
+}
+
+/// What was here, and at the source was not.
+struct Lost {
+    points: BTreeSet<PointId>,
+    packs: SeenPacks,
+}
+
+impl Gone {
+    /// True if the point may be doomed.
+    pub(super) fn has_point(&self, point: PointId) -> bool {
+        self.lost.as_ref().is_none_or(|lost| lost.points.contains(&point))
+    }
+
+    /// True if the pack may be deleted.
+    pub(super) fn has_pack(&self, pack: PackId) -> bool {
+        self.lost.as_ref().is_none_or(|lost| lost.packs.contains(pack))
+    }
+
+    /// True where points may become valid whose packs no list of this run shows.
+    pub(super) fn is_replicated_into(&self) -> bool {
+        self.lost.is_some()
+    }
+}
+
+/// T0, before C1. A replica that was promoted by then is like any other repository, but for its tombstones.
+pub(super) fn find_gone(domain: &Domain, source: Option<&Store>) -> Result<Gone, Error> {
+    let features = features_of(domain.store())?;
+    features.check(NeededBy::Collect)?;
+    let everything = |tombstones_stay| Gone { lost: None, tombstones_stay };
+    match (features.standing(), source) {
+        (Standing::Promoted, _) => Ok(everything(true)),
+        (Standing::Original, None) => Ok(everything(false)),
+        (Standing::Original, Some(_)) => Err(Error::Invalid(
+            "this repository is no replica, so that nothing depends on a source; nothing was deleted: leave the source out".to_owned(),
+        )),
+        (Standing::Replica, None) => Err(Error::Invalid(
+            "this repository is a replica: what may go depends on its source; nothing was deleted: name the source with --source URL, or make this a repository of its own with `holdfast promote`".to_owned(),
+        )),
+        (Standing::Replica, Some(source)) => {
+            ensure_source(domain, source)?;
+            Ok(Gone { lost: Some(find_lost(domain, &domain.on(source.clone()))?), tombstones_stay: true })
+        }
+    }
+}
+
+fn find_lost(replica: &Domain, source: &Domain) -> Result<Lost, Error> {
+    let mut lost = Lost { points: point_names(replica)?, packs: list_packs(replica)? };
+    for point in point_names(source)? {
+        lost.points.remove(&point);
+    }
+    lost.packs.remove_all(&list_packs(source)?);
+    Ok(lost)
+}
+
+fn point_names(domain: &Domain) -> Result<BTreeSet<PointId>, Error> {
+    let mut points = BTreeSet::new();
+    domain
+        .store()
+        .list_each(&layout::points(domain.id()), &mut |listed| points.extend(point_of(domain, &listed.name)))?;
+    Ok(points)
+}
