@@ -338,7 +338,7 @@ pub fn without(rule: Rule) -> Rules {
 /// For each rule the configuration in which its absence breaks a claim, and which one.
 pub const MUTANTS: &[(Rule, &str, char)] = &[
     (Rule::OpenSentOnce, "late", 'B'),
-    (Rule::LookAtPins, "single", 'B'),
+    (Rule::LookAtPins, "single", 'C'),
     (Rule::LookAtPinMarks, "single", 'C'),
     (Rule::LookAtPinOpen, "single", 'C'),
     (Rule::PinMarksBeforeOpen, "single", 'C'),
