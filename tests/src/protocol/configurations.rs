@@ -129,11 +129,11 @@ fn repositories() -> Vec<Configuration> {
         short("descending", "the same, last key first", of(keys(Lists::Backwards, bounds(&[BACKUP], &[1, 1], 1)))),
         short(
             "failing",
-            "1 writer, runs 2+1, lists and gets fail",
-            of(Bounds { failures: true, ..bounds(&[BACKUP], &[2, 1], 1) }),
+            "1 writer, runs 2, lists and gets fail",
+            of(Bounds { failures: true, ..bounds(&[BACKUP], &[2], 1) }),
         ),
         short("undelete", "a session without packs, runs 2+1, 2 dooms", of(bounds(&[UNDELETE], &[2, 1], 2))),
-        short("reader", "a reader for ever, runs 2+2, 2 dooms", of(bounds(&[READER], &[2, 2], 2))),
+        short("reader", "a reader for ever, runs 1+1, 2 dooms", of(bounds(&[READER], &[1, 1], 2))),
         short(
             "evacuation",
             "any part of the pin is kept, runs 1+1",
