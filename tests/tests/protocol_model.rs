@@ -21,7 +21,7 @@ fn every_rule_is_needed(name: &str) {
     let mutants: Vec<_> = MUTANTS.iter().filter(|(_, where_it_shows, _)| *where_it_shows == name).collect();
     assert!(!mutants.is_empty(), "no rule shows in {name}");
     for &&(rule, _, claim) in &mutants {
-        let broken = configuration.run(Rules::ALL.without(rule)).broken;
+        let broken = configuration.run(configurations::without(rule)).broken;
         let broken = broken.unwrap_or_else(|| panic!("{name}: no claim breaks without {rule:?}"));
         assert!(broken.claim.starts_with(claim), "{name} without {rule:?}: {} breaks, not {claim}", broken.claim);
     }
@@ -48,6 +48,8 @@ macro_rules! short {
 
 short! {
     one_writer_and_two_collectors: "single", every_rule_is_needed;
+    one_writer_and_two_runs: "twice", every_rule_is_needed;
+    a_pin_is_handed_on_while_a_list_is_read: "handover", every_rule_is_needed;
     requests_may_land_late: "late", every_rule_is_needed;
     two_requests_may_land_late: "late-twice";
     lists_may_be_read_key_by_key: "ascending";

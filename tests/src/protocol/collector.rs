@@ -36,6 +36,12 @@ pub enum Operation {
     PutAbort { session: u8 },
     LookBeforeDead { session: u8, committed: bool },
     PutDead { session: u8 },
+    Announce,
+    LookAtOwn { dead: bool },
+    DeleteCollector { name: u8 },
+    CollectorKnownToBeAlive { name: u8 },
+    PutCollectorDead { name: u8 },
+    Withdraw,
     Fails,
 }
 
@@ -97,14 +103,35 @@ pub struct Collector {
     held: Set,
     gone_packs: Set,
     gone_points: Set,
+    /// Where its announcements begin; each run has one of its own.
+    first_name: u8,
+    /// Other runs that are announced, and those that were dead in C1.
+    others: Set,
+    dead_others: Set,
 }
 
 type Successors = Vec<(Operation, Store, Collector)>;
 
 impl Collector {
-    /// A collector that will run so many times.
-    pub fn new(runs: u8, duties: &Duties) -> Collector {
-        Collector { runs, ..Collector::default() }.settle(duties)
+    /// A collector that will run so many times, at most three. Its number tells its announcements apart: 0, 1, and 2 for who runs alone.
+    pub fn new(number: u8, runs: u8, duties: &Duties) -> Collector {
+        Collector { runs, first_name: 3 * number, ..Collector::default() }.settle(duties)
+    }
+
+    /// The same with the two collectors' announcements exchanged.
+    pub fn exchanged(self) -> Collector {
+        let first_name = match self.first_name {
+            _ if self.runs == 0 => 0,
+            0 => 3,
+            _ => 0,
+        };
+        let (others, dead_others) = (self.others.exchanged(), self.dead_others.exchanged());
+        Collector { first_name, others, dead_others, ..self }
+    }
+
+    /// What this run is announced as.
+    fn name(&self) -> u8 {
+        self.first_name + self.runs - 1
     }
 
     /// Every way in which the run can go on.
@@ -126,6 +153,8 @@ impl Collector {
                 self.delete(store, duties, out);
             }
             Step::DeclareDead => self.declare_dead(store, duties, out),
+            Step::Announce | Step::LookAtOwn | Step::Withdraw => self.announced(store, duties, out),
+            Step::DeleteCollectors | Step::DeclareCollectorsDead => self.end_others(store, duties, out),
         }
         for (_, _, next) in &mut out[first..] {
             *next = next.settle(duties);
@@ -133,7 +162,7 @@ impl Collector {
     }
 
     fn ended(&self) -> Collector {
-        Collector { runs: self.runs - 1, ..Collector::default() }
+        Collector { runs: self.runs - 1, first_name: self.first_name, ..Collector::default() }
     }
 
     fn advance(&mut self) {
@@ -162,6 +191,8 @@ impl Collector {
                     self.deletable(duties).is_empty()
                 }
                 Step::DeclareDead => self.suspects(duties).is_empty(),
+                Step::DeleteCollectors => self.dead_others.is_empty(),
+                Step::DeclareCollectorsDead => (self.others - self.dead_others).is_empty(),
                 _ => false,
             };
             if !idle {
@@ -180,9 +211,11 @@ impl Collector {
         if !rest.contains(&Step::Doom) {
             self.gone_points = Set::EMPTY;
         }
-        if rest == [Step::DeclareDead] {
-            let Collector { runs, at, cursor, phase, running, .. } = self;
-            self = Collector { runs, at, cursor, phase, running, ..Collector::default() };
+        if !rest.contains(&Step::DeleteCollectors) && !rest.contains(&Step::DeleteMarks) {
+            let Collector { runs, at, cursor, phase, running, first_name, others, dead_others, .. } = self;
+            let kept = Collector { runs, at, cursor, phase, running, first_name, ..Collector::default() };
+            let others = if rest.contains(&Step::DeclareCollectorsDead) { others - dead_others } else { Set::EMPTY };
+            self = Collector { others, ..kept };
         }
         self
     }

@@ -64,6 +64,19 @@ pub struct World {
     may_promote: bool,
 }
 
+impl World {
+    /// Of two states that differ only in which collector is which, always the same one.
+    fn exchange_collectors(&mut self) {
+        let [first, second] = self.collectors.map(Collector::exchanged);
+        let store = &mut self.target;
+        let exchanged = (second, first, store.collectors.exchanged(), store.dead_collectors.exchanged());
+        if exchanged < (self.collectors[0], self.collectors[1], store.collectors, store.dead_collectors) {
+            self.collectors = [second, first];
+            (_, _, store.collectors, store.dead_collectors) = exchanged;
+        }
+    }
+}
+
 /// One store operation and the world after it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Action {
@@ -198,7 +211,7 @@ impl Replica {
             end.target.gone_packs |= end.target.packs - end.source.packs;
             end.target.gone_points |= end.target.point - end.source.point;
         }
-        end.collectors = [Collector::new(2, &self.alone), Collector::default()];
+        end.collectors = [Collector::new(2, 2, &self.alone), Collector::default()];
         let mut out = Vec::new();
         while end.collectors[0].runs > 0 {
             out.clear();
@@ -242,7 +255,7 @@ impl Model for Replica {
             world.replicators[number] = Replicator::new(task, runs);
         }
         for (number, &runs) in self.bounds.runs.iter().enumerate() {
-            world.collectors[number] = Collector::new(runs, &self.duties);
+            world.collectors[number] = Collector::new(number as u8, runs, &self.duties);
         }
         vec![world]
     }
@@ -268,7 +281,7 @@ impl Model for Replica {
         if self.bounds.symmetric {
             for action in actions {
                 action.next.replicators.sort_unstable();
-                action.next.collectors.sort_unstable();
+                action.next.exchange_collectors();
             }
         }
     }

@@ -67,6 +67,19 @@ pub struct World {
     ever: Set,
 }
 
+impl World {
+    /// Of two states that differ only in which collector is which, always the same one.
+    fn exchange_collectors(&mut self) {
+        let [first, second] = self.collectors.map(Collector::exchanged);
+        let store = &mut self.store;
+        let exchanged = (second, first, store.collectors.exchanged(), store.dead_collectors.exchanged());
+        if exchanged < (self.collectors[0], self.collectors[1], store.collectors, store.dead_collectors) {
+            self.collectors = [second, first];
+            (_, _, store.collectors, store.dead_collectors) = exchanged;
+        }
+    }
+}
+
 /// One store operation and the world after it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Action {
@@ -180,7 +193,7 @@ impl Repository {
     /// Claim D: everybody has stopped; two runs leave exactly the valid points and what they need.
     fn converges(&self, world: &World) -> bool {
         let mut end = *world;
-        end.collectors = [Collector::new(2, &self.alone), Collector::default()];
+        end.collectors = [Collector::new(2, 2, &self.alone), Collector::default()];
         let mut out = Vec::new();
         while end.collectors[0].runs > 0 {
             out.clear();
@@ -193,7 +206,7 @@ impl Repository {
         store.point == kept
             && store.open == kept
             && store.packs == store.needs_of(kept)
-            && (store.dead | store.doomed).is_empty()
+            && (store.dead | store.doomed | store.collectors | store.dead_collectors).is_empty()
             && store.abort.within(kept)
     }
 
@@ -234,7 +247,7 @@ impl Model for Repository {
             ever: Set::EMPTY,
         };
         for (number, &runs) in self.bounds.runs.iter().enumerate() {
-            world.collectors[number] = Collector::new(runs, &self.duties);
+            world.collectors[number] = Collector::new(number as u8, runs, &self.duties);
         }
         vec![world]
     }
@@ -250,7 +263,7 @@ impl Model for Repository {
                 action.next.ever |= store.packs;
             }
             if self.bounds.symmetric {
-                action.next.collectors.sort_unstable();
+                action.next.exchange_collectors();
             }
         }
     }

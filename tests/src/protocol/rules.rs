@@ -26,6 +26,12 @@ pub enum Rule {
     LookAtOwnOpen,
     /// W5: marks are looked at before `.open`.
     OwnMarksBeforeOpen,
+    /// C0: a run announces itself before it lists anything.
+    CollectorAnnounces,
+    /// C0: as long as another run is announced and not dead, names stay.
+    CollectorsKeepNames,
+    /// C0: before it deletes anything a run looks whether it was declared dead.
+    CollectorLooksAtOwn,
     /// C1: points with marks are listed before sessions.
     MarksListedFirst,
     /// C2: `doomed` is put before sessions are listed.

@@ -52,6 +52,11 @@ impl Set {
         (self.0 != 0).then(|| self.0.trailing_zeros() as u8)
     }
 
+    /// 0 to 2 and 3 to 5 change places.
+    pub const fn exchanged(self) -> Set {
+        Set((self.0 & 0b111) << 3 | self.0 >> 3 & 0b111 | self.0 & 0b1100_0000)
+    }
+
     /// The numbers, lowest first.
     pub fn iter(self) -> impl Iterator<Item = u8> {
         (0..8).filter(move |&number| self.has(number))

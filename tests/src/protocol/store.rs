@@ -29,6 +29,10 @@ pub struct Store {
     pub pins: [Set; SESSIONS],
     /// What each `.point` says: the packs it needs.
     pub needs: [Set; SESSIONS],
+    /// Collector runs that are announced.
+    pub collectors: Set,
+    /// Collector runs that were declared dead.
+    pub dead_collectors: Set,
     /// Only at a target: packs that were seen here and afterwards not at the source.
     pub gone_packs: Set,
     /// Only at a target: points that were seen here and afterwards not at the source.

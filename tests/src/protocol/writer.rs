@@ -32,6 +32,8 @@ pub enum Pins {
     AtLeastBefore,
     /// Only the point of the session before it.
     Before,
+    /// Nothing.
+    Nothing,
 }
 
 /// What all sessions of a model have in common.
@@ -146,6 +148,7 @@ impl Writer {
             Pins::Any => seen.subsets().collect(),
             Pins::AtLeastBefore => seen.subsets().filter(|&chosen| before.within(chosen)).collect(),
             Pins::Before => vec![before],
+            Pins::Nothing => vec![Set::EMPTY],
         };
         for chosen in choices {
             let mut next = *self;

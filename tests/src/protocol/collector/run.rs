@@ -54,6 +54,13 @@ impl Collector {
                 Operation::ListSessions { seen: store.open & read }
             }
         };
+        // The names of runs lie among the others; they are read with the first key.
+        if step == Step::ListSessions && self.cursor == 0 {
+            next.others = store.collectors - Set::of(self.name());
+        }
+        if step == Step::ListMarks && self.cursor == 0 {
+            next.dead_others = store.dead_collectors;
+        }
         next.cursor += 1;
         if duties.lists == Lists::AtOnce || next.cursor == count {
             next.advance();
@@ -178,6 +185,12 @@ impl Collector {
 
     /// What the present deleting step still has to delete.
     pub(super) fn deletable(&self, duties: &Duties) -> Set {
+        let names =
+            matches!(duties.program[self.at as usize], Step::DeleteOpen | Step::DeletePoint | Step::DeleteMarks);
+        let others = self.others - self.dead_others;
+        if names && !others.is_empty() && duties.rules.keep(Rule::CollectorsKeepNames) {
+            return Set::EMPTY;
+        }
         let over = (self.dead | self.doomed) - self.pinned;
         match duties.program[self.at as usize] {
             Step::DeletePacks if duties.target => (self.packs - self.live) & self.gone_packs,
@@ -263,6 +276,54 @@ impl Collector {
                 put_mark(store, Kind::Dead, Operation::PutDead { session }, session, done, out);
             }
         }
+    }
+
+    /// The run's own announcement: put, looked for, deleted.
+    pub(super) fn announced(&self, store: &Store, duties: &Duties, out: &mut Successors) {
+        let (mut store, mut next) = (*store, *self);
+        let own = Set::of(self.name());
+        next.advance();
+        let operation = match duties.program[self.at as usize] {
+            Step::Announce => {
+                store.collectors |= own;
+                Operation::Announce
+            }
+            Step::LookAtOwn => {
+                let dead = store.dead_collectors.has(self.name()) || !store.collectors.has(self.name());
+                if dead {
+                    next = self.ended();
+                }
+                Operation::LookAtOwn { dead }
+            }
+            _ => {
+                store.collectors -= own;
+                Operation::Withdraw
+            }
+        };
+        out.push((operation, store, next));
+    }
+
+    /// Other runs: those that were dead in C1 go, the rest may be declared dead.
+    pub(super) fn end_others(&self, store: &Store, duties: &Duties, out: &mut Successors) {
+        let deleting = duties.program[self.at as usize] == Step::DeleteCollectors;
+        let ending = if deleting { self.dead_others } else { self.others - self.dead_others };
+        let Some(name) = ending.first() else { return };
+        let (mut after, mut next) = (*store, *self);
+        next.others -= Set::of(name);
+        if deleting {
+            next.dead_others -= Set::of(name);
+        }
+        if deleting {
+            after.collectors -= Set::of(name);
+            after.dead_collectors -= Set::of(name);
+            out.push((Operation::DeleteCollector { name }, after, next));
+            return;
+        }
+        if !duties.alone {
+            out.push((Operation::CollectorKnownToBeAlive { name }, *store, next));
+        }
+        after.dead_collectors |= Set::of(name);
+        out.push((Operation::PutCollectorDead { name }, after, next));
     }
 
     /// Sessions that may still be declared dead in this run; by the rule those that C5 found running.
