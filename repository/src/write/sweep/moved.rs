@@ -14,10 +14,10 @@ use crate::write::moving::{Moving, Step};
 impl<'s> Sweep<'s, '_, '_, '_> {
     /// True if nothing of an unchanged entry has to be written again.
     pub(super) fn stays(&self, child: u64, inode: Option<&Inode>) -> bool {
-        inode.is_none_or(|inode| {
-            !self.parts.evacuation.concerns(inode)
-                && !(has_blocks(Some(inode)) && self.parts.evacuation.may_concern(child))
-        })
+        let evacuation = self.parts.evacuation;
+        let leaves =
+            |inode: &Inode| evacuation.concerns(inode) || (has_blocks(Some(inode)) && evacuation.may_concern(child));
+        !inode.is_some_and(leaves)
     }
 
     /// A regular file that has not changed, but does not stay. False: it is gone or cannot be read.
