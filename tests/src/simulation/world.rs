@@ -220,6 +220,10 @@ impl World {
         if self.storms.iter().any(|storm| is_below(name, &storm.prefix)) {
             fate = Fate::Failed;
         }
+        // What is sent once and acknowledged is done once: an announcement is never repeated by whoever sends it, and the protocol rests on that.
+        if fate == Fate::Twice && name.ends_with(".open") {
+            fate = Fate::Done;
+        }
         if fate == Fate::BitFlipped && operation == Operation::Put && !may_be_harmed(name) {
             fate = Fate::Done;
         }
