@@ -251,6 +251,12 @@ impl Truth {
         self.successes.get(&point).or_else(|| self.attempts.get(&point.session)).cloned()
     }
 
+    /// True for the announcement of a session that was declared dead and committed all the same, too late: by its names alone nobody can tell that from one that was lost.
+    pub(crate) fn is_left_by_the_dead(&self, name: &str) -> bool {
+        let Ok(ParsedName::SessionOpen { session: left, .. }) = ParsedName::parse(name) else { return false };
+        self.ever_marked.iter().any(|(point, mark)| point.session == left && *mark == Mark::Dead)
+    }
+
     /// True if a session has announced itself and nobody has declared it dead.
     pub(crate) fn is_running(&self, session: SessionId) -> bool {
         let dead = |announcement: &Announcement| {
