@@ -151,7 +151,9 @@ impl Truth {
     fn mark(&mut self, point: PointId, mark: Mark, name: &str) -> Result<(), String> {
         self.ever_marked.insert((point, mark));
         self.marks.entry(point).or_default().insert(name.to_owned(), mark);
-        if mark == Mark::Dead && self.committed.contains(&point) {
+        // One that was forgotten and has been removed may be called dead as well, by a collector that looked before and marks after.
+        let forgotten = self.ever_marked.contains(&(point, Mark::Doomed));
+        if mark == Mark::Dead && self.committed.contains(&point) && !forgotten {
             return Err(format!("E: {} was committed without an abort mark and is declared dead", point.session));
         }
         let checkpoint = self.points.get(&point).is_some_and(|reference| reference.checkpoint);
