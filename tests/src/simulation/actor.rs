@@ -53,12 +53,13 @@ fn begins_something(process: &mut Process) -> bool {
         world.standings[process.actor].paused_until = until;
     }
     let mut world = gate.step(process.actor);
-    let deletes = world.deletes;
+    let (deletes, step) = (world.deletes, world.step);
     let standing = &mut world.standings[process.actor];
     standing.troubles = 0;
     standing.session = None;
     standing.backing_up = None;
     standing.deletes_seen = deletes;
+    standing.begun = step;
     !world.is_closing()
 }
 

@@ -118,10 +118,8 @@ fn soundness(process: &Process, domain: &Domain) -> Result<(), String> {
     let found: BTreeSet<String> = report.damaged.iter().map(|damaged| damaged.object.clone()).collect();
     let harmed = harmed(process);
     process.count("check at the end");
-    if let Some(false_alarm) = report.damaged.iter().find(|damaged| !harmed.contains(&damaged.object)) {
-        if harmed.is_empty() {
-            return Err(format!("at the end a check finds damage where none is: {false_alarm:?}"));
-        }
+    if let Some(alarm) = report.damaged.iter().find(|damaged| !harmed.contains(&damaged.object)) {
+        return Err(format!("at the end a check finds damage where none is: {alarm:?}; harmed are {harmed:?}"));
     }
     let mut world = process.surroundings.gate.world(process.actor);
     let needed = world.truth().needed_names();
@@ -129,7 +127,7 @@ fn soundness(process: &Process, domain: &Domain) -> Result<(), String> {
         return Err(format!("at the end a check does not find that {missed} is damaged; it found {found:?}"));
     }
     if harmed.is_empty() && report.outcome != CheckOutcome::Ok {
-        return Err(format!("at the end a check is not content: {:?}", report.affected));
+        return Err(format!("at the end a check is not content: {report:?}"));
     }
     world.tally.add("damaged object found", found.len() as u64);
     Ok(())

@@ -38,6 +38,11 @@ pub(crate) struct Truth {
     ever_marked: BTreeSet<(PointId, Mark)>,
     /// Points that once stood there with their announcement and without an abort mark.
     committed: BTreeSet<PointId>,
+    /// What is valid, and since which step what was is not.
+    valid: BTreeSet<PointId>,
+    ended: BTreeMap<PointId, u64>,
+    /// The step that is being looked at.
+    pub(crate) step: u64,
     /// Sessions that rely on a pin, and what that pin needs.
     relied_on: BTreeMap<(SessionId, PointId), Arc<Reference>>,
     /// What was reported as successful.
@@ -58,6 +63,9 @@ impl Truth {
             ever: BTreeMap::new(),
             ever_marked: BTreeSet::new(),
             committed: BTreeSet::new(),
+            valid: BTreeSet::new(),
+            ended: BTreeMap::new(),
+            step: 0,
             relied_on: BTreeMap::new(),
             successes: BTreeMap::new(),
             attempts: BTreeMap::new(),
@@ -143,7 +151,9 @@ impl Truth {
     fn mark(&mut self, point: PointId, mark: Mark, name: &str) -> Result<(), String> {
         self.ever_marked.insert((point, mark));
         self.marks.entry(point).or_default().insert(name.to_owned(), mark);
-        if mark == Mark::Dead && self.committed.contains(&point) {
+        // One that was forgotten and has been removed may be called dead as well, by a collector that looked before and marks after.
+        let forgotten = self.ever_marked.contains(&(point, Mark::Doomed));
+        if mark == Mark::Dead && self.committed.contains(&point) && !forgotten {
             return Err(format!("E: {} was committed without an abort mark and is declared dead", point.session));
         }
         let checkpoint = self.points.get(&point).is_some_and(|reference| reference.checkpoint);
@@ -166,16 +176,24 @@ impl Truth {
             && !self.has(point, Mark::Doomed)
     }
 
+    /// True if readers took it for valid at this step or any later one.
+    pub(crate) fn was_valid_since(&self, point: PointId, step: u64) -> bool {
+        self.valid.contains(&point) || self.ended.get(&point).is_some_and(|ended| *ended >= step)
+    }
+
     fn missing_pack(&self, reference: &Reference) -> Option<PackId> {
         reference.packs.iter().map(|(pack, _)| pack).find(|pack| !self.packs.contains(pack))
     }
 
     /// Everything that must hold at every moment.
     pub(crate) fn check(&mut self) -> Result<(), String> {
-        for (point, reference) in &self.points {
-            if self.is_valid(*point)
-                && let Some(pack) = self.missing_pack(reference)
-            {
+        let valid: BTreeSet<PointId> = self.points.keys().filter(|point| self.is_valid(**point)).copied().collect();
+        for ended in self.valid.difference(&valid) {
+            self.ended.insert(*ended, self.step);
+        }
+        self.valid = valid;
+        for point in &self.valid {
+            if let Some(pack) = self.missing_pack(&self.points[point]) {
                 return Err(format!(
                     "B: {} is valid and its pack {} {} is missing",
                     point.session, pack.session, pack.seq
@@ -187,8 +205,9 @@ impl Truth {
                 return Err(format!("A: {} was a success and is not valid any more", point.session));
             }
         }
-        let committed = self.points.keys().filter(|point| self.is_valid(**point) && !self.has(**point, Mark::Abort));
-        self.committed.extend(committed.copied().collect::<Vec<_>>());
+        let committed: Vec<PointId> =
+            self.valid.iter().filter(|point| !self.has(**point, Mark::Abort)).copied().collect();
+        self.committed.extend(committed);
         self.check_pins()
     }
 
@@ -232,6 +251,12 @@ impl Truth {
     /// What a point must restore to.
     pub(crate) fn expected(&self, point: PointId) -> Option<Success> {
         self.successes.get(&point).or_else(|| self.attempts.get(&point.session)).cloned()
+    }
+
+    /// True for the announcement of a session that was declared dead and committed all the same, too late: by its names alone nobody can tell that from one that was lost.
+    pub(crate) fn is_left_by_the_dead(&self, name: &str) -> bool {
+        let Ok(ParsedName::SessionOpen { session: left, .. }) = ParsedName::parse(name) else { return false };
+        self.ever_marked.iter().any(|(point, mark)| point.session == left && *mark == Mark::Dead)
     }
 
     /// True if a session has announced itself and nobody has declared it dead.

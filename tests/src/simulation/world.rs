@@ -59,7 +59,9 @@ pub(crate) struct Standing {
     pub(crate) troubles: u64,
     /// The session that it announced last.
     pub(crate) session: Option<model::SessionId>,
-    /// How many deletes there had been when it began what it does.
+    /// The step at which it began what it does.
+    pub(crate) begun: u64,
+    /// How many deletes there had been then.
     pub(crate) deletes_seen: u64,
     /// What it is backing up, if it is.
     pub(crate) backing_up: Option<Success>,
@@ -218,6 +220,10 @@ impl World {
         if self.storms.iter().any(|storm| is_below(name, &storm.prefix)) {
             fate = Fate::Failed;
         }
+        // What is sent once and acknowledged is done once: an announcement is never repeated by whoever sends it, and the protocol rests on that.
+        if fate == Fate::Twice && name.ends_with(".open") {
+            fate = Fate::Done;
+        }
         if fate == Fate::BitFlipped && operation == Operation::Put && !may_be_harmed(name) {
             fate = Fate::Done;
         }
@@ -239,6 +245,7 @@ impl World {
         }
         self.objects.insert(name.to_owned(), Object { bytes: stored, modified_ms: self.now_ms });
         if let Some(truth) = &mut self.truth {
+            truth.step = self.step;
             let held = truth.put(name, sent);
             self.claim(held);
         }
@@ -250,6 +257,7 @@ impl World {
         self.harmed.remove(name);
         self.deletes += 1;
         if let Some(truth) = &mut self.truth {
+            truth.step = self.step;
             let held = truth.delete(name);
             self.claim(held);
         }

@@ -174,10 +174,11 @@ impl Survey {
             }
             let object = layout::point(domain.id(), surveyed.id.volume, parent);
             // Announced before it is looked for: the other way round a collector could come between the two.
-            let announced = domain.store().exists(&layout::session_open(domain.id(), parent))?;
-            if announced && !domain.store().exists(&object)? {
+            let open = layout::session_open(domain.id(), parent);
+            if domain.store().exists(&open)? && !domain.store().exists(&object)? {
                 let marks = crate::session::marks_of(domain, surveyed.id.volume)?;
-                if !marks.of(surveyed.id.volume, parent).invalidates() {
+                // A collector that came to its end in between has removed the marks too; then the announcement is gone.
+                if !marks.of(surveyed.id.volume, parent).invalidates() && domain.store().exists(&open)? {
                     findings.add(
                         &object,
                         "it is missing, although its session is announced and another restore point continued it",

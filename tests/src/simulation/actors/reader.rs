@@ -65,6 +65,16 @@ impl Reader {
         }
     }
 
+    /// What a list shows was valid while it was made.
+    fn shown(&self, process: &Process, points: &[PointInfo]) {
+        let mut world = process.surroundings.gate.world(process.actor);
+        let begun = world.standings[process.actor].begun;
+        let truth = world.truth();
+        if let Some(wrong) = points.iter().find(|point| !truth.was_valid_since(point.id, begun)) {
+            world.fail(format!("readers: {} is shown, and was not valid", wrong.id.session));
+        }
+    }
+
     /// Unannounced, a point may go while it is read; announced only if the reader was taken for dead.
     fn is_excused(&self, process: &Process, point: PointId, announced: bool) -> bool {
         let mut world = process.surroundings.gate.world(process.actor);
@@ -88,6 +98,7 @@ impl Actor for Reader {
         {
             process.fail(format!("{name} cannot be read, and nothing harmed it: {why}"));
         }
+        self.shown(process, &list.points);
         match process.dice.index(list.points.len()) {
             None => process.count("nothing to restore"),
             Some(index) => self.read(process, &domain, &list.points[index]),

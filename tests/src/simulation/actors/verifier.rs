@@ -56,7 +56,10 @@ impl Verifier {
 fn false_alarm(process: &Process, who: &str, outcome: CheckOutcome, damaged: &[DamagedObject]) {
     if outcome == CheckOutcome::Damaged {
         process.count("damage found");
-        if !process.was_hindered() {
+        let is_false = |damaged: &DamagedObject| {
+            !process.surroundings.gate.world(process.actor).truth().is_left_by_the_dead(&damaged.object)
+        };
+        if !process.was_hindered() && damaged.iter().any(is_false) {
             process.fail(format!("{who} finds damage where none is: {damaged:?}"));
         }
     }
