@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use repository::layout::{self, Mark, ParsedName};
-use repository::read;
+use repository::read::{self, CheckOutcome};
 use repository::session::{PointId, read_reference};
 use repository::store::{Effect, Failure, Faults, Operation, Rule};
 use repository::upkeep::{ReplicateOptions, WhyNot, plan_replication, promote, replicate, retire};
@@ -201,6 +201,8 @@ fn half_a_copy_waits_for_its_replicator() {
     faults.add(Rule::on(Operation::Put, &sessions, Effect::Fail(Failure::Denied)));
     pair.faulty_actor(&faults).replicate().expect_err("no announcement can be put");
     assert_eq!(pair.valid_at_replica(), BTreeSet::new());
+    let checked = pair.replica.check(true).expect("a check");
+    assert_eq!((checked.outcome, checked.unannounced.len()), (CheckOutcome::Ok, 2), "{:?}", checked.damaged);
     let actor = pair.actor();
     for _ in 0..2 {
         let report = actor.collect_replica().expect("a collector run");

@@ -6,7 +6,8 @@ use model::SessionId;
 
 use crate::Error;
 use crate::domain::Domain;
-use crate::layout::{self, ParsedName};
+use crate::features::{Features, Standing};
+use crate::layout::{self, FEATURES, ParsedName};
 use crate::point::Point;
 use crate::quarantine::Quarantine;
 use crate::read::listing::Listing;
@@ -146,6 +147,9 @@ impl Survey {
             Ok(point) => {
                 let missing = point.reference.packs.iter().filter(|(pack, _)| !self.packs.contains_key(pack)).count();
                 let what = match missing {
+                    _ if is_replica(domain)? => {
+                        "half a copy, which `holdfast replicate` completes; until then it does not count".to_owned()
+                    }
                     0 => {
                         let what = "it is missing, so that its restore point, which is there with all that it needs, does not count; `holdfast repair` brings it back from another copy";
                         findings.add(&open, what, []);
@@ -220,4 +224,10 @@ impl Survey {
             .collect();
         (left, released)
     }
+}
+
+/// There a point without announcement is on its way.
+fn is_replica(domain: &Domain) -> Result<bool, Error> {
+    let listed = domain.store().list(FEATURES)?;
+    Ok(Features::from_listing(listed.iter().map(|listed| listed.name.as_str())).standing() == Standing::Replica)
 }

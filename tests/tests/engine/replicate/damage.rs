@@ -111,6 +111,27 @@ fn a_pack_of_another_size_at_the_replica_is_reported_and_not_replaced() {
 }
 
 #[test]
+fn a_pack_that_the_source_lost_by_accident_is_not_relied_upon_at_the_replica() {
+    // The replica's collector may take what its source has lost: were the point copied, it could be left without.
+    let pair = Pair::new(world(1));
+    let first = points(&pair.source, 1)[0].0;
+    pair.replicate();
+    let second = pair.actor().undelete_at_source(first);
+    let name = pair.source.domain().pack_name(packs(&pair.source, second)[0]);
+    pair.source.delete(&name);
+    let report = pair.replicate();
+    assert_eq!((report.present, &report.replicated), (1, &vec![]), "{report:?}");
+    assert_eq!(
+        report.not_replicated.iter().map(|left| (left.point, left.why)).collect::<Vec<_>>(),
+        [(second, WhyNot::Damaged)]
+    );
+    assert_eq!(
+        report.damaged.iter().map(|damaged| (damaged.at, &damaged.object)).collect::<Vec<_>>(),
+        [(CopySide::Source, &name)]
+    );
+}
+
+#[test]
 fn other_sizes_of_what_is_there_are_reported() {
     let (pair, first, _) = two_volumes();
     pair.replicate();
@@ -156,4 +177,18 @@ fn keys_that_the_source_has_no_more_are_named() {
     let report = pair.replicate();
     assert_eq!(report.keys_left, [key.clone()]);
     assert!(pair.replica.names().contains(&key), "a replicator deletes nothing");
+}
+
+#[test]
+fn keys_that_cannot_be_opened_are_not_copied() {
+    let (pair, first, second) = two_volumes();
+    let name = layout::domain_key(pair.source.domain().id(), 1, model::KeyId([0xff; 16]));
+    pair.source.put(&name, Bytes::from_static(b"no keys"));
+    let report = pair.replicate();
+    assert_eq!(
+        report.damaged.iter().map(|damaged| (damaged.at, &damaged.object)).collect::<Vec<_>>(),
+        [(CopySide::Source, &name)]
+    );
+    assert!(!pair.replica.names().contains(&name));
+    assert_eq!(report.replicated, [first, second], "nothing needs them");
 }

@@ -12,7 +12,7 @@ use repository::generated::{Dice, GeneratedSource, Shape, Tree};
 use repository::layout::{self, Mark};
 use repository::read;
 use repository::session::{PointId, read_reference};
-use repository::store::{Effect, Faults, MeanwhileHook, Operation, Rule, Store};
+use repository::store::{Bytes, Effect, Faults, MeanwhileHook, Operation, Rule, Store};
 use repository::upkeep::{CollectOptions, CollectReport, Keeper, ReplicateOptions, ReplicateReport};
 use repository::upkeep::{Undeleted, collect, promote, replicate, retire, undelete};
 
@@ -75,6 +75,17 @@ impl Actor {
         collect(&self.source_keeper, &at_once(None)).expect("a collector run");
     }
 
+    /// What a writer puts.
+    pub(super) fn put_at_source(&self, objects: &[(String, Bytes)]) {
+        for (name, bytes) in objects {
+            self.source.store().put(name, bytes.clone()).expect("put");
+        }
+    }
+
+    pub(super) fn collect_source(&self) {
+        collect(&self.source_keeper, &at_once(None)).expect("a collector run");
+    }
+
     /// Another point of the same content, which a collector that has decided about the first leaves alone.
     pub(super) fn undelete_at_source(&self, point: PointId) -> PointId {
         retire(&self.source_keeper, &[point]).expect("retired");
@@ -132,9 +143,11 @@ impl Pair {
     }
 
     /// An actor between whose requests, before the k-th, somebody else does something.
-    pub(super) fn disturbed_actor(&self, k: u64, hook: MeanwhileHook) -> (Actor, Arc<Faults>) {
-        let faults = Faults::seeded(k);
-        faults.add(Rule::any("", Effect::Meanwhile(hook)).after(k).times(1));
+    pub(super) fn disturbed_actor(&self, hooks: Vec<(u64, MeanwhileHook)>) -> (Actor, Arc<Faults>) {
+        let faults = Faults::seeded(1);
+        for (k, hook) in hooks {
+            faults.add(Rule::any("", Effect::Meanwhile(hook)).after(k).times(1));
+        }
         (self.faulty_actor(&faults), faults)
     }
 

@@ -1,11 +1,13 @@
 //! Between any two requests: kills, collectors of both places, second replicators, promotions.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
+use repository::layout;
 use repository::session::{PointId, read_reference};
-use repository::store::{Effect, Faults, MeanwhileHook, Rule};
+use repository::store::{Effect, Failure, Faults, MeanwhileHook, Operation, Rule};
 use repository::upkeep::{ReplicateReport, plan_replication};
 
 use super::super::world::World;
@@ -52,7 +54,7 @@ fn between_all_requests<R>(
         let pair = shared.pair.copy();
         let (actor, point, inner) = (pair.actor(), shared.second, inner.clone());
         let hook: MeanwhileHook = Arc::new(move || inner(&actor, point));
-        let (disturbed, faults) = pair.disturbed_actor(k, hook);
+        let (disturbed, faults) = pair.disturbed_actor(vec![(k, hook)]);
         let result = outer(&disturbed);
         pair.assert_complete(&shared.golden, &format!("before request {k}"));
         let fired = faults.fired();
@@ -128,6 +130,35 @@ fn a_replicator_stands_whatever_both_collectors_take_meanwhile() {
 }
 
 #[test]
+fn a_replicator_looks_at_marks_before_the_announcement() {
+    // One collector of the source is killed when the packs are gone; another ends its work later.
+    let [_, shared] = shared();
+    let run = |j: u64, k: u64| {
+        let pair = shared.pair.copy();
+        let (first, second, point) = (pair.actor(), pair.actor(), shared.second);
+        let lose: MeanwhileHook = Arc::new(move || {
+            first.source_loses_packs(point);
+            first.collect_replica().expect("a collector run");
+        });
+        let end: MeanwhileHook = Arc::new(move || second.collect_source());
+        let (disturbed, faults) = pair.disturbed_actor(vec![(j, lose), (k, end)]);
+        let report = disturbed.replicate().unwrap_or_else(|error| panic!("before {j} and {k}: {error}"));
+        pair.assert_complete(&shared.golden, &format!("before {j} and {k}"));
+        assert!(by_session(&report.replicated).is_subset(&pair.valid_at_replica()));
+        faults.fired() == 2
+    };
+    let mut pairs = 0;
+    for j in 0.. {
+        let both = ((j + 1)..REQUESTS_MAX).take_while(|k| run(j, *k)).count();
+        pairs += both;
+        if both == 0 {
+            break;
+        }
+    }
+    assert!(pairs > 100, "{pairs}");
+}
+
+#[test]
 fn two_replicators_at_once_are_one_too_many_and_no_harm() {
     for shared in shared() {
         let second = |actor: &Actor, _| drop(actor.replicate().expect("a replication"));
@@ -189,6 +220,21 @@ fn a_collector_of_the_replica_stands_whatever_is_replicated_meanwhile() {
 }
 
 #[test]
+fn a_collector_of_the_replica_stands_when_half_a_copy_becomes_whole_meanwhile() {
+    let [shared, _] = shared();
+    let faults = Faults::seeded(1);
+    let packs = layout::packs(shared.pair.source.domain().id());
+    faults.add(Rule::on(Operation::Put, &packs, Effect::Fail(Failure::Denied)));
+    shared.pair.faulty_actor(&faults).replicate().expect_err("no pack can be put");
+    let replicated = |actor: &Actor, _| drop(actor.replicate().expect("a replication"));
+    let collected = |actor: &Actor| actor.collect_replica();
+    between_all_requests(&shared, replicated, collected, |pair, result, k| {
+        result.unwrap_or_else(|error| panic!("before request {k}: {error}"));
+        settles(pair, Ok(pair.replicate()), k);
+    });
+}
+
+#[test]
 fn a_collector_of_the_replica_stands_when_what_was_replicated_goes_at_the_source() {
     for shared in shared() {
         let both = |actor: &Actor, point| {
@@ -230,32 +276,87 @@ fn what_the_source_has_is_not_doomed_at_the_replica_though_it_came_and_was_forgo
 
 #[test]
 fn a_new_point_is_not_gone_because_the_source_was_looked_at_before_it_was_made() {
-    // Nothing at the source yet but the first point; the second is made, copied and forgotten between two requests of the collector.
     let pair = Pair::new(world(1));
     points(&pair.source, 1);
     pair.replicate();
-    let mut k = 0;
-    loop {
-        let pair = pair.copy();
-        let (actor, domain) = (pair.actor(), pair.source.domain());
-        let (source, options) = (pair.source.source.clone(), pair.source.options());
-        let made: Arc<std::sync::Mutex<Option<PointId>>> = Arc::default();
-        let told = made.clone();
-        let hook: MeanwhileHook = Arc::new(move || {
-            let point = repository::write::backup(&domain, &source, &options).expect("a backup").point;
-            actor.replicate().expect("a replication");
-            actor.retire_at_replica(point);
-            *told.lock().expect("a lock") = Some(point);
-        });
-        let (disturbed, faults) = pair.disturbed_actor(k, hook);
-        let _ = disturbed.collect_replica();
-        let Some(point) = *made.lock().expect("a lock") else { break };
-        assert_eq!(faults.fired(), 1);
-        assert!(pair.valid_at_replica().contains(&point), "before request {k}");
-        pair.assert_complete(&pair.source, &format!("before request {k}"));
-        k += 1;
+    let golden = pair.source.copy();
+    let second = points(&golden, 1)[0].0;
+    // Half a copy of it was hidden at the replica before this run.
+    pair.actor().retire_at_replica(second);
+    let before = pair.source.names();
+    let mut new: Vec<String> = golden.names().into_iter().filter(|name| !before.contains(name)).collect();
+    new.sort_by_key(|name| (name.ends_with(".point"), !name.ends_with(".open")));
+    let shared = Shared { pair, golden: golden.copy(), second };
+    let objects: Vec<_> = new.iter().map(|name| (name.clone(), golden.object(name))).collect();
+    let come = move |actor: &Actor, _| {
+        actor.put_at_source(&objects);
+        actor.replicate().expect("a replication");
+    };
+    let times = between_all_requests(
+        &shared,
+        come,
+        |actor: &Actor| actor.collect_replica(),
+        |pair, result, k| {
+            if let Err(error) = result {
+                assert_eq!(error.class(), model::ErrorClass::Busy, "before request {k}: {error}");
+            }
+            if pair.valid_at_source().contains(&second) {
+                assert!(pair.valid_at_replica().contains(&second), "before request {k}");
+            }
+        },
+    );
+    assert!(times > 10, "{times}");
+}
+
+#[test]
+fn a_replicator_may_be_paused_for_as_long_as_a_collector_runs() {
+    for shared in shared() {
+        let mut pauses = 0;
+        for j in 0..REQUESTS_MAX {
+            let both = (0..REQUESTS_MAX).take_while(|k| pause(&shared, j, *k)).count();
+            pauses += both;
+            if both == 0 {
+                break;
+            }
+        }
+        assert!(pauses > 100, "{pauses}");
     }
-    assert!(k > 10, "{k}");
+}
+
+/// Before the collector's j-th request a replicator begins, pauses before its k-th, and goes on when the collector has ended; the source loses the point in between.
+/// False: one of them had fewer requests.
+fn pause(shared: &Shared, j: u64, k: u64) -> bool {
+    let pair = shared.pair.copy();
+    let (stops, stopped) = std::sync::mpsc::channel();
+    let (goes, going) = std::sync::mpsc::channel::<()>();
+    let (ends, stopped, going) = (stops.clone(), Mutex::new(stopped), Mutex::new(going));
+    let wait: MeanwhileHook = Arc::new(move || {
+        stops.send(true).expect("somebody waits");
+        let _ = going.lock().expect("no panic").recv();
+    });
+    let (replicator, _) = pair.disturbed_actor(vec![(k, wait)]);
+    let (actor, point) = (pair.actor(), shared.second);
+    let running: Arc<Mutex<Option<(JoinHandle<Replication>, bool)>>> = Arc::default();
+    let started = running.clone();
+    let begin: MeanwhileHook = Arc::new(move || {
+        let (replicator, ends) = (replicator.clone(), ends.clone());
+        let replication = std::thread::spawn(move || {
+            let result = replicator.replicate();
+            let _ = ends.send(false);
+            result
+        });
+        let paused = stopped.lock().expect("no panic").recv().expect("it pauses or ends");
+        actor.source_loses(point);
+        *started.lock().expect("no panic") = Some((replication, paused));
+    });
+    let (collector, _) = pair.disturbed_actor(vec![(j, begin)]);
+    let _ = collector.collect_replica();
+    let _ = goes.send(());
+    let Some((replication, paused)) = running.lock().expect("no panic").take() else { return false };
+    let report = replication.join().expect("no panic").expect("a replication");
+    pair.assert_complete(&shared.golden, &format!("begun before request {j}, paused before {k}"));
+    assert!(by_session(&report.replicated).is_subset(&pair.valid_at_replica()), "{j}, {k}");
+    paused
 }
 
 #[test]
