@@ -234,17 +234,22 @@ pub fn read_point(domain: &Domain, point: PointId) -> Result<Point, Error> {
 /// Reads a point's reference part, and not much more than that.
 pub fn read_reference(domain: &Domain, point: PointId) -> Result<Reference, Error> {
     let name = layout::point(domain.id(), point.volume, point.session);
-    let binding = domain.binding(ObjectKind::Point, &name);
+    let front = read_reference_front(domain, point)?;
+    Point::open_reference(domain.binding(ObjectKind::Point, &name), &front, domain.ring())
+}
+
+/// The bytes of a point up to the end of its reference part, still sealed.
+pub(crate) fn read_reference_front(domain: &Domain, point: PointId) -> Result<Bytes, Error> {
+    let name = layout::point(domain.id(), point.volume, point.session);
     let front = |bytes: u64| domain.store().get_front(&name, bytes).map_err(|error| gone(&name, error));
-    let mut bytes = front(REFERENCE_BYTES_GUESS)?;
-    let needed = SectionReader::first_needs(binding, &bytes, domain.ring())?;
-    if needed > POINT_BYTES_MAX {
-        return Err(Error::damaged(&name, "its reference part is longer than any can be"));
+    let bytes = front(REFERENCE_BYTES_GUESS)?;
+    let needed = SectionReader::first_needs(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())?;
+    match needed {
+        _ if needed > POINT_BYTES_MAX => Err(Error::damaged(&name, "its reference part is longer than any can be")),
+        _ if needed > REFERENCE_BYTES_GUESS => front(needed),
+        // What follows belongs to others; a copy of it would be dead weight.
+        _ => Ok(bytes.slice(..bytes.len().min(needed as usize))),
     }
-    if needed > REFERENCE_BYTES_GUESS {
-        bytes = front(needed)?;
-    }
-    Point::open_reference(binding, &bytes, domain.ring())
 }
 
 fn fetch_point(domain: &Domain, name: &str) -> Result<Bytes, Error> {

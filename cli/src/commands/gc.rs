@@ -98,15 +98,17 @@ struct Kept {
 /// Collects, or says what would be collected.
 pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure> {
     let source = options.source.as_deref().map(|url| context.other_store(url, OpenMode::Existing)).transpose()?;
+    let keeper = context.keeper()?;
+    let references = context.cache_folder()?.map(|folder| folder.join("references"));
     let engine = CollectOptions {
         source,
         grace: options.grace,
         session_grace: options.session_grace,
         share_percent_max: options.share_max,
+        cache_directory: references.map(|folder| folder.join(keeper.domain().id().to_string())),
         cancel: interrupt::listen(&context.runtime)?,
         ..CollectOptions::default()
     };
-    let keeper = context.keeper()?;
     let done = match options.dry_run {
         true => plan_collection(keeper.domain(), &engine)?,
         false => collect(&keeper, &engine)?,

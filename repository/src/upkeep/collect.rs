@@ -8,6 +8,7 @@
 //! The stages: [`look`] reads (C1 to C4), [`judge`] says which sessions run (C5), [`plan`] decides purely, [`apply`] deletes and marks (C2, C6 to C8).
 
 mod apply;
+mod cache;
 mod gone;
 mod judge;
 mod look;
@@ -15,14 +16,17 @@ mod plan;
 mod report;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use model::{DomainId, SessionId};
 
 use crate::Error;
 use crate::domain::Domain;
+use crate::layout;
 use crate::point::PackSet;
 use crate::quarantine::Quarantine;
 use crate::store::Store;
@@ -33,6 +37,8 @@ pub(super) use look::{SeenPacks, list_packs};
 pub use plan::{Doom, DoomReason, Ended, GonePack};
 pub use report::{CollectReport, Collection, Deleted};
 
+/// Other collectors may be in the way so often.
+const CLOCK_ATTEMPTS: usize = 3;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a collector run decides. Every margin is here.
@@ -46,6 +52,8 @@ pub struct CollectOptions {
     pub checkpoint_age: Duration,
     /// So much of the bytes in packs, in percent, may go of which no mark and no restore point that goes says that they may: a list that lies looks like that.
     pub share_percent_max: u8,
+    /// Where reference parts are kept on this machine, so that only those of new points are asked for; `None`: nowhere.
+    pub cache_directory: Option<PathBuf>,
     /// Sessions that are known to be alive, whatever the store says of them.
     pub alive: BTreeSet<SessionId>,
     /// Where a replica's points come from: a replica loses only what its source has lost. Get and list are asked of it.
@@ -61,6 +69,7 @@ impl Default for CollectOptions {
             session_grace: DAY,
             checkpoint_age: 7 * DAY,
             share_percent_max: 50,
+            cache_directory: None,
             alive: BTreeSet::new(),
             source: None,
             cancel: Arc::default(),
@@ -108,7 +117,7 @@ fn look_first(domain: &Domain, options: &CollectOptions) -> Result<Looked, Error
     let gone = gone::find_gone(domain, options.source.as_ref())?; // T0
     options.check_cancel()?;
     let seen = look::list_points(domain)?; // C1
-    let references = look::read_references(domain, &seen)?;
+    let references = look::read_references(domain, &seen, options)?;
     Ok(Looked { gone, seen, references })
 }
 
@@ -152,13 +161,17 @@ struct StoreClock {
 }
 
 impl StoreClock {
-    /// Puts a sign of life of a session that does not exist and looks when that was.
+    /// Puts a sign of life of a session that does not exist and looks when that was. Another collector may take it for what it is, debris.
     fn ask(domain: &Domain) -> Result<StoreClock, Error> {
-        let name = crate::layout::session_beat(domain.id(), domain.new_session()?, 0);
-        domain.store().put(&name, bytes::Bytes::new())?;
-        let put = domain.store().stat(&name)?;
-        domain.store().delete(&name)?;
-        let put = put.ok_or_else(|| Error::Invalid(format!("{name} was put, but the store does not show it")))?;
-        Ok(StoreClock { now_ms: put.modified_ms })
+        for _ in 0..CLOCK_ATTEMPTS {
+            let name = layout::session_beat(domain.id(), domain.new_session()?, 0);
+            domain.store().put(&name, Bytes::new())?;
+            let put = domain.store().stat(&name)?;
+            domain.store().delete(&name)?;
+            if let Some(put) = put {
+                return Ok(StoreClock { now_ms: put.modified_ms });
+            }
+        }
+        Err(Error::Busy("what was put to ask the store for its time went at once, so another collector is at work; nothing was deleted".to_owned()))
     }
 }

@@ -16,6 +16,7 @@ use repository::upkeep::{
     CollectOptions, CollectReport, DoomReason, Keeper, collect, plan_collection, retire, undelete,
 };
 use repository::write::{BackupOptions, backup};
+use tests::folder::Folder;
 
 use super::world::{VOLUME, World, seeds};
 
@@ -401,6 +402,35 @@ fn marks_that_upkeep_did_not_sign_change_nothing_and_are_named() {
     assert_eq!(packs(&world), before);
     assert_eq!(world.points().len(), 3);
     world.assert_restores(points[2].0, &points[2].1, "marked by a stranger");
+}
+
+#[test]
+fn what_was_read_of_a_point_once_is_not_asked_for_again() {
+    let world = world(1);
+    let points = three_points(&world);
+    let folder = Folder::new("references");
+    let options = CollectOptions { cache_directory: Some(folder.path().to_owned()), ..without_grace() };
+    let gets = |options: &CollectOptions| {
+        let keeper = keeper(&world);
+        let before = keeper.domain().store().requests();
+        let report = collect(&keeper, options).expect("a run");
+        (keeper.domain().store().requests().since(before).get, report)
+    };
+    // One asks for the time.
+    assert_eq!([gets(&options).0, gets(&options).0], [4, 1]);
+    let files: Vec<_> =
+        std::fs::read_dir(folder.path()).expect("a folder").map(|file| file.expect("a file").path()).collect();
+    assert_eq!(files.len(), 3);
+    // What rots is asked for again, and what it said is not believed.
+    std::fs::write(&files[0], b"not what was there").expect("a file");
+    std::fs::write(&files[1], std::fs::read(&files[2]).expect("a file")).expect("a file");
+    assert_eq!([gets(&options).0, gets(&options).0], [3, 1]);
+    retire(&keeper(&world), &[points[0].0]).expect("retired");
+    let (asked, report) = gets(&options);
+    assert_eq!((asked, report.collection.dooms.len()), (1, 1));
+    gets(&options);
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2, "those that are gone are forgotten");
+    world.assert_sound("with a cache");
 }
 
 /// No collector run of a tiny tree sends more requests.

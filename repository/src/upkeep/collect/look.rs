@@ -17,6 +17,9 @@ use crate::session::{PointId, read_reference};
 use crate::store::Listed;
 use crate::tree::PackId;
 
+use super::CollectOptions;
+use super::cache::ReferenceCache;
+
 /// A restore point as a list shows it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SeenPoint {
@@ -119,11 +122,18 @@ impl Roots {
 }
 
 /// Reads the reference parts of all points that are neither dead nor doomed. One that has gone since is no root; one that cannot be read ends the run.
-pub(super) fn read_references(domain: &Domain, seen: &SeenPoints) -> Result<References, Error> {
+pub(super) fn read_references(
+    domain: &Domain,
+    seen: &SeenPoints,
+    options: &CollectOptions,
+) -> Result<References, Error> {
     let points: Vec<SeenPoint> = seen.points.values().filter(|point| !seen.is_over(point.id)).copied().collect();
+    let listed: BTreeSet<PointId> = points.iter().map(|point| point.id).collect();
+    let cache = ReferenceCache::open(options.cache_directory.as_deref(), &listed);
     let references: Mutex<References> = Mutex::default();
     each(domain.store().threads(parallel::REQUESTS), &points, |point| {
-        let reference = match read_reference(domain, point.id) {
+        options.check_cancel()?;
+        let reference = match cache.read(domain, point.id) {
             Ok(reference) => reference,
             Err(Error::Missing(_)) => return Ok(()),
             Err(error) => return Err(unreadable(domain, point.id, error)),
