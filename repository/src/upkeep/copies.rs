@@ -43,8 +43,7 @@ pub(super) fn ensure_source(domain: &Domain, source: &Store) -> Result<(Bytes, F
     match features.standing() {
         Standing::Original | Standing::Promoted => Ok((bytes, features)),
         Standing::Replica => Err(Error::Invalid(format!(
-            "{store:?} is a replica itself; name the repository that it was copied from, or promote it first",
-            store = source
+            "{source:?} is a replica itself; name the repository that it was copied from, or promote it first"
         ))),
     }
 }

@@ -175,7 +175,7 @@ fn keys_that_the_source_has_no_more_are_named() {
     let key = pair.source.names().into_iter().find(|name| name.starts_with("keys/")).expect("a key");
     pair.source.delete(&key);
     let report = pair.replicate();
-    assert_eq!(report.keys_left, [key.clone()]);
+    assert_eq!(report.keys_left, std::slice::from_ref(&key));
     assert!(pair.replica.names().contains(&key), "a replicator deletes nothing");
 }
 

@@ -308,6 +308,9 @@ fn a_new_point_is_not_gone_because_the_source_was_looked_at_before_it_was_made()
     assert!(times > 10, "{times}");
 }
 
+/// A replicator on its thread, and whether it paused.
+type Begun = (JoinHandle<Replication>, bool);
+
 #[test]
 fn a_replicator_may_be_paused_for_as_long_as_a_collector_runs() {
     for shared in shared() {
@@ -336,7 +339,7 @@ fn pause(shared: &Shared, j: u64, k: u64) -> bool {
     });
     let (replicator, _) = pair.disturbed_actor(vec![(k, wait)]);
     let (actor, point) = (pair.actor(), shared.second);
-    let running: Arc<Mutex<Option<(JoinHandle<Replication>, bool)>>> = Arc::default();
+    let running: Arc<Mutex<Option<Begun>>> = Arc::default();
     let started = running.clone();
     let begin: MeanwhileHook = Arc::new(move || {
         let (replicator, ends) = (replicator.clone(), ends.clone());
