@@ -23,6 +23,7 @@ fn description() -> Description {
         statistics: Statistics::default(),
         missed: 0,
         trust: serde_json::Map::new(),
+        space: None,
         signature: None,
     }
 }

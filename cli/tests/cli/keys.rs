@@ -116,8 +116,8 @@ fn an_export_is_verified_without_writing_and_is_5_when_it_does_not_open_everythi
     place.write("other.age", std::fs::read(other.path("out.age")).unwrap());
     with_escrow(&["keys", "verify", "other.age"]).failed(5, "not the key of this repository");
     // A set of domain keys that does not open any more.
-    let sets = place.files("repo/d").into_iter().filter(|file| file.extension().is_some_and(|end| end == "key"));
-    let set = sets.last().unwrap();
+    let mut sets = place.files("repo/d").into_iter().filter(|file| file.extension().is_some_and(|end| end == "key"));
+    let set = sets.next_back().unwrap();
     let mut bytes = std::fs::read(&set).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&set, bytes).unwrap();
@@ -161,8 +161,9 @@ fn whatever_of_a_repository_is_replaced_by_anothers_is_refused_by_a_client_that_
     // The key objects of the domain: whatever is sealed with them is not taken for this repository's.
     let (one, two) = twins();
     let domain = |place: &Place| {
-        let sets = place.files("repo/d").into_iter().filter(|file| file.extension().is_some_and(|end| end == "key"));
-        sets.last().unwrap()
+        let mut sets =
+            place.files("repo/d").into_iter().filter(|file| file.extension().is_some_and(|end| end == "key"));
+        sets.next_back().unwrap()
     };
     std::fs::write(domain(&one), std::fs::read(domain(&two)).unwrap()).unwrap();
     one.run(["cat", "latest", "file"]).expect(8);

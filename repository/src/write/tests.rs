@@ -127,7 +127,9 @@ fn an_inode_that_several_names_share_is_hidden_once() {
         tree.change(inode, |node| drop(node.extended.insert(b"user.large".to_vec(), vec![7; 9_000]))).unwrap();
         tree.link(root, b"two", inode).unwrap();
         // Enough beside it that the lowest run is not merged at once, which would put every hint right.
-        (0..300).for_each(|number| _ = tree.file(&format!("other/{number}")).unwrap());
+        for number in 0..300 {
+            tree.file(&format!("other/{number}")).unwrap();
+        }
         inode
     });
     assert_hints(&world.backup(), "new");

@@ -244,7 +244,7 @@ fn a_checkpoint_goes_when_it_was_continued_and_stays_until_then() {
     let die = Effect::Crash { applied: false, hook: Arc::new(|| {}) };
     let faults = Faults::seeded(1);
     faults.add(Rule::on(Operation::Put, &layout::points(world.domain().id()), die).after(1).times(1));
-    assert!(backup(&world.faulty_domain(&faults), &world.source, &options).is_err());
+    assert!(backup(&world.faulty_domain_alone(&faults), &world.source, &options).is_err());
     let [checkpoint] = world.points()[..].to_vec().try_into().expect("one checkpoint");
     assert!(checkpoint.checkpoint);
     run(&world, &without_grace());
@@ -267,7 +267,7 @@ fn a_checkpoint_goes_when_it_was_continued_and_stays_until_then() {
     let die = Effect::Crash { applied: false, hook: Arc::new(|| {}) };
     faults.add(Rule::on(Operation::Put, &layout::points(world.domain().id()), die).after(1).times(1));
     world.source.clock().advance(Duration::from_secs(10));
-    assert!(backup(&world.faulty_domain(&faults), &world.source, &options).is_err());
+    assert!(backup(&world.faulty_domain_alone(&faults), &world.source, &options).is_err());
     let expired = run(&world, &CollectOptions { checkpoint_age: Duration::ZERO, ..without_grace() });
     assert_eq!(
         expired.collection.dooms.iter().map(|doom| doom.why).collect::<Vec<_>>(),

