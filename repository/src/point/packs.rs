@@ -173,6 +173,9 @@ impl PackSet {
                 }
                 packs.put(start..end, content);
             }
+            if packs.by_start.is_empty() {
+                return Err(DecodeError::Value("session without packs"));
+            }
             set.sessions.insert(session, packs);
         }
         Ok(set)
@@ -236,6 +239,14 @@ mod tests {
             let mut decoder = Decoder::new(&bytes);
             prop_assert_eq!(PackSet::decode(&mut decoder), Ok(whole));
         }
+    }
+
+    #[test]
+    fn a_session_without_packs_is_refused() {
+        let mut encoder = Encoder::new();
+        encoder.varint(1).raw(&[7; 16]).varint(0).raw(&[0; 3]);
+        let bytes = encoder.finish();
+        assert_eq!(PackSet::decode(&mut Decoder::new(&bytes)), Err(DecodeError::Value("session without packs")));
     }
 
     #[test]
