@@ -51,6 +51,8 @@ impl RepositoryManifest {
         if bytes.len() as u64 > MANIFEST_BYTES_MAX {
             return Err(damaged("it is longer than 64 KiB"));
         }
+        // Members that this version does not know are JSON too: skipped ones are not looked at, and another reader would refuse what this one accepts.
+        let _: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| damaged(&error.to_string()))?;
         let preamble: Preamble = serde_json::from_slice(bytes).map_err(|error| damaged(&error.to_string()))?;
         if preamble.format != "holdfast" {
             return Err(damaged("its member \"format\" is not \"holdfast\", so it belongs to another program"));
@@ -153,6 +155,18 @@ mod tests {
     fn unknown_members_and_parameters_are_ignored() {
         assert!(with("colour", "blue".into()).is_ok());
         assert!(with("parameters", serde_json::json!({"x": [1]})).is_ok());
+    }
+
+    #[test]
+    fn what_is_ignored_is_json_all_the_same() {
+        let text = String::from_utf8(manifest().1.to_json().unwrap()).unwrap();
+        let with = |value: &[u8]| [b"{\"colour\":", value, b",", text.trim_start_matches('{').as_bytes()].concat();
+        assert!(RepositoryManifest::parse(&with(b"\"blue\"")).is_ok());
+        let deep = [vec![b'['; 200], vec![b']'; 200]].concat();
+        for value in [&b"\"\xaa\""[..], b"1e999", &deep] {
+            let error = RepositoryManifest::parse(&with(value)).unwrap_err();
+            assert_eq!(error.class(), ErrorClass::Corrupt, "{}", value.escape_ascii());
+        }
     }
 
     #[test]
