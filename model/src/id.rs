@@ -81,6 +81,12 @@ id!(
     /// One protected thing inside a domain: a keyed hash of its name.
     VolumeId, 16, "volume id"
 );
+
+impl VolumeId {
+    /// Stands for every volume of a domain; no volume has it, because theirs are keyed hashes.
+    pub const ALL: VolumeId = VolumeId([0; 16]);
+}
+
 id!(
     /// A session and, when it committed, its restore point: a UUIDv7 whose time means nothing to correctness.
     SessionId, 16, "session id"

@@ -41,7 +41,7 @@ pub struct PointId {
 /// The content of `.open`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
-    /// What it is about.
+    /// What it is about; [`VolumeId::ALL`]: a collector's run, which relies on every name.
     pub volume: VolumeId,
     /// What it may refer to.
     pub pins: Vec<PointId>,
@@ -165,7 +165,7 @@ impl Session {
     }
 
     /// W5: own marks first, then the own `.open`.
-    fn look(&self) -> Result<(), Error> {
+    pub(crate) fn look(&self) -> Result<(), Error> {
         let marks = marks_of(&self.domain, self.volume())?;
         let aborted = |why: &str| Err(Error::Aborted { session: self.id, why: why.to_owned() });
         if marks.of(self.volume(), self.id).ends_session() {

@@ -52,6 +52,8 @@ struct Report<'a> {
     sessions_ended: Vec<EndedRow<'a>>,
     announcements_lost: Vec<String>,
     ignored: Vec<Ignored<'a>>,
+    /// Other runs at work; the names of removed restore points wait until one runs alone.
+    collectors_running: u64,
     kept: Kept,
 }
 
@@ -106,6 +108,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
         session_grace: options.session_grace,
         share_percent_max: options.share_max,
         cache_directory: references.map(|folder| folder.join(keeper.domain().id().to_string())),
+        writer: format!("{} (gc, pid {})", context.host, std::process::id()),
         cancel: interrupt::listen(&context.runtime)?,
         ..CollectOptions::default()
     };
@@ -135,6 +138,7 @@ fn report(done: &CollectReport, dry_run: bool) -> Report<'_> {
             .iter()
             .map(|invalid| Ignored { object: &invalid.name, why: invalid.why.to_string() })
             .collect(),
+        collectors_running: collection.other_runs,
         kept: Kept { points: collection.roots, sessions_running: collection.running, bytes: collection.kept_bytes },
     }
 }
@@ -188,6 +192,13 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
     }
     for ignored in &report.ignored {
         writeln!(out, "ignored: {}: {}", escape(ignored.object.as_bytes()), ignored.why)?;
+    }
+    if report.collectors_running > 0 {
+        writeln!(
+            out,
+            "{} at work, or killed less than the session grace ago: names of removed restore points stay until one runs alone",
+            count_text(report.collectors_running, "other collector", "other collectors")
+        )?;
     }
     if let Some(why) = report.blocked {
         writeln!(out, "{}", escape(why.as_bytes()))?;

@@ -1,11 +1,11 @@
-//! Collect: one run of a collector over a domain, as docs/protocol.md has it; the steps keep their names, C1 to C8.
+//! Collect: one run of a collector over a domain, as docs/protocol.md has it; the steps keep their names, C0 to C8.
 //!
 //! In: a keeper, and how long things stay. Out: what went and why, or what would. Never: deletes what a valid restore point or a running session needs, opens metadata
 //! or content, waits for another collector, or goes on when something it saw cannot be: a run that ends early has deleted nothing that it was not sure of.
 //!
 //! A replica loses only what its source has lost, and keeps its tombstones (T0 to T3, [`gone`]).
 //!
-//! The stages: [`look`] reads (C1 to C4), [`judge`] says which sessions run (C5), [`plan`] decides purely, [`apply`] deletes and marks (C2, C6 to C8).
+//! The stages: [`run`] announces (C0), [`look`] reads (C1 to C4), [`judge`] says which sessions run (C5), [`plan`] decides purely, [`apply`] deletes and marks (C2, C6 to C8).
 
 mod apply;
 mod cache;
@@ -14,6 +14,7 @@ mod judge;
 mod look;
 mod plan;
 mod report;
+mod run;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -21,12 +22,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use model::{DomainId, SessionId};
 
 use crate::Error;
 use crate::domain::Domain;
-use crate::layout;
 use crate::point::PackSet;
 use crate::quarantine::Quarantine;
 use crate::store::Store;
@@ -36,9 +35,8 @@ use super::Keeper;
 pub(super) use look::{SeenPacks, list_packs};
 pub use plan::{Doom, DoomReason, Ended, GonePack};
 pub use report::{CollectReport, Collection, Deleted};
+use run::Run;
 
-/// Other collectors may be in the way so often.
-const CLOCK_ATTEMPTS: usize = 3;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a collector run decides. Every margin is here.
@@ -58,6 +56,8 @@ pub struct CollectOptions {
     pub alive: BTreeSet<SessionId>,
     /// Where a replica's points come from: a replica loses only what its source has lost. Get and list are asked of it.
     pub source: Option<Store>,
+    /// Who collects, for people.
+    pub writer: String,
     /// Set to stop.
     pub cancel: Arc<AtomicBool>,
 }
@@ -72,6 +72,7 @@ impl Default for CollectOptions {
             cache_directory: None,
             alive: BTreeSet::new(),
             source: None,
+            writer: "collector".to_owned(),
             cancel: Arc::default(),
         }
     }
@@ -86,23 +87,34 @@ impl CollectOptions {
 /// Runs the collector once.
 pub fn collect(keeper: &Keeper, options: &CollectOptions) -> Result<CollectReport, Error> {
     let domain = keeper.domain();
-    let clock = StoreClock::ask(domain)?;
-    let looked = look_first(domain, options)?; // T0 and C1
-    let dooms = plan::plan_dooms(&looked, clock.now_ms, options);
-    apply::doom(keeper, &dooms, options)?; // C2
-    let observed = observe(domain, looked, &dooms, options)?; // C3 to C5
-    let collection = plan::plan_collection(observed, dooms, clock.now_ms, options)?;
-    let deleted = apply::delete(keeper, &collection, options)?; // C6 and C7
-    let ended = apply::declare_dead(keeper, &collection, options)?; // C8
+    let bounds = gone::ensure_collectable(domain, options.source.as_ref())?;
+    let run = Run::announce(domain, options)?; // C0
+    let done = collect_announced(keeper, &run, bounds);
+    run.withdraw();
+    done
+}
+
+fn collect_announced(keeper: &Keeper, run: &Run<'_>, bounds: gone::Bounds<'_>) -> Result<CollectReport, Error> {
+    let now_ms = run.now_ms()?;
+    let looked = look_first(run, bounds)?; // T0 and C1
+    let dooms = plan::plan_dooms(&looked, now_ms, run.options);
+    apply::doom(keeper, &dooms, run)?; // C2
+    let observed = observe(run, looked, &dooms)?; // C3 to C5
+    let collection = plan::plan_collection(observed, dooms, now_ms, run.options)?;
+    run.ensure_counts()?; // C0
+    let deleted = apply::delete(keeper, &collection, run)?; // C6 and C7
+    let ended = apply::declare_dead(keeper, &collection, run)?; // C8
     Ok(CollectReport { deleted, ended, ..CollectReport::planned(collection) })
 }
 
-/// What [`collect`] would do now; nothing is written. By the clock of this machine, because asking the store for the time takes a write.
+/// What [`collect`] would do now; nothing is written.
 pub fn plan_collection(domain: &Domain, options: &CollectOptions) -> Result<CollectReport, Error> {
-    let now_ms = domain.now().as_millisecond();
-    let looked = look_first(domain, options)?;
+    let bounds = gone::ensure_collectable(domain, options.source.as_ref())?;
+    let run = Run::plan(domain, options);
+    let now_ms = run.now_ms()?;
+    let looked = look_first(&run, bounds)?;
     let dooms = plan::plan_dooms(&looked, now_ms, options);
-    let observed = observe(domain, looked, &dooms, options)?;
+    let observed = observe(&run, looked, &dooms)?;
     Ok(CollectReport::planned(plan::plan_collection(observed, dooms, now_ms, options)?))
 }
 
@@ -113,11 +125,11 @@ struct Looked {
     references: look::References,
 }
 
-fn look_first(domain: &Domain, options: &CollectOptions) -> Result<Looked, Error> {
-    let gone = gone::find_gone(domain, options.source.as_ref())?; // T0
-    options.check_cancel()?;
-    let seen = look::list_points(domain)?; // C1
-    let references = look::read_references(domain, &seen, options)?;
+fn look_first(run: &Run<'_>, bounds: gone::Bounds<'_>) -> Result<Looked, Error> {
+    let gone = bounds.find_gone(run.domain)?; // T0
+    run.go_on()?;
+    let seen = look::list_points(run.domain)?; // C1
+    let references = look::read_references(run, &seen)?;
     Ok(Looked { gone, seen, references })
 }
 
@@ -137,41 +149,24 @@ struct Observed {
     quarantine: Quarantine,
 }
 
-fn observe(domain: &Domain, looked: Looked, dooms: &[Doom], options: &CollectOptions) -> Result<Observed, Error> {
-    let Looked { gone, seen, references } = looked;
+fn observe(run: &Run<'_>, looked: Looked, dooms: &[Doom]) -> Result<Observed, Error> {
+    let (domain, Looked { gone, seen, references }) = (run.domain, looked);
     let doomed: BTreeSet<_> = dooms.iter().map(|doom| doom.point).collect();
     let roots = references.roots(&doomed);
-    options.check_cancel()?;
+    run.go_on()?;
     let packs = list_packs(domain)?; // C3
     let quarantine = Quarantine::list(domain)?;
     let sessions = look::list_sessions(domain)?; // C4: the last list that safety rests on
-    let judged = judge::judge_sessions(domain, &seen, &sessions, options)?; // C5
+    let judged = judge::judge_sessions(run, &seen, &sessions)?; // C5
     let unannounced = look::unannounced_packs(domain, &roots, &sessions)?;
     let came = match gone.is_replicated_into() {
         true => look::packs_that_came(domain, &roots, &packs, &unannounced)?,
         false => PackSet::default(),
     };
     let domain = domain.id();
-    Ok(Observed { domain, gone, seen, roots, packs, sessions, judged, unannounced, came, quarantine })
-}
-
-/// The time by the store, which is also the one that wrote the marks and packs whose age matters: a clock that jumps on this machine dooms nothing.
-struct StoreClock {
-    now_ms: i64,
-}
-
-impl StoreClock {
-    /// Puts a sign of life of a session that does not exist and looks when that was. Another collector may take it for what it is, debris.
-    fn ask(domain: &Domain) -> Result<StoreClock, Error> {
-        for _ in 0..CLOCK_ATTEMPTS {
-            let name = layout::session_beat(domain.id(), domain.new_session()?, 0);
-            domain.store().put(&name, Bytes::new())?;
-            let put = domain.store().stat(&name)?;
-            domain.store().delete(&name)?;
-            if let Some(put) = put {
-                return Ok(StoreClock { now_ms: put.modified_ms });
-            }
-        }
-        Err(Error::Busy("what was put to ask the store for its time went at once, so another collector is at work; nothing was deleted".to_owned()))
+    let observed = Observed { domain, gone, seen, roots, packs, sessions, judged, unannounced, came, quarantine };
+    match plan::lost_pack(&observed) {
+        None => Ok(observed),
+        Some(pack) => Err(look::loss(run.domain, &observed.roots, pack)?),
     }
 }

@@ -1,16 +1,25 @@
 //! The collector: what nobody needs goes, what anybody needs stays, whoever stops where.
 
+#[path = "collect/checkpoints.rs"]
+mod checkpoints;
+#[path = "collect/company.rs"]
+mod company;
+#[path = "collect/doubt.rs"]
+mod doubt;
+#[path = "collect/killed.rs"]
+mod killed;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::ErrorClass;
 use repository::generated::{Dice, GeneratedSource, Shape, Tree};
-use repository::layout::{self, Mark, ParsedName};
+use repository::layout::{self, ParsedName};
 use repository::point::{PackSet, Reference};
 use repository::read;
 use repository::session::{PointId, Session, read_reference};
-use repository::store::{Bytes, Effect, Faults, Operation, Rule};
+use repository::store::Bytes;
 use repository::tree::PackId;
 use repository::upkeep::{
     CollectOptions, CollectReport, DoomReason, Keeper, collect, plan_collection, retire, undelete,
@@ -231,51 +240,6 @@ fn a_session_that_was_ended_fails_and_its_packs_go() {
 }
 
 #[test]
-fn a_checkpoint_goes_when_it_was_continued_and_stays_until_then() {
-    let source = GeneratedSource::empty();
-    source.with(|tree| {
-        let inode = tree.file("large").expect("a file");
-        tree.edit(inode, |content| (0..10_240).for_each(|page| content.make_page(page, 3 * (page + 1))))
-            .expect("pages");
-    });
-    let world = World::new(1, source);
-    world.source.clock().advance(Duration::from_secs(10));
-    let options = BackupOptions { checkpoint_bytes: 8 << 20, ..world.options() };
-    let die = Effect::Crash { applied: false, hook: Arc::new(|| {}) };
-    let faults = Faults::seeded(1);
-    faults.add(Rule::on(Operation::Put, &layout::points(world.domain().id()), die).after(1).times(1));
-    assert!(backup(&world.faulty_domain_alone(&faults), &world.source, &options).is_err());
-    let [checkpoint] = world.points()[..].to_vec().try_into().expect("one checkpoint");
-    assert!(checkpoint.checkpoint);
-    run(&world, &without_grace());
-    assert_eq!(world.points().len(), 1, "a checkpoint stays until it is continued");
-    let report = backup(&world.domain(), &world.source, &options).expect("it goes on");
-    let collected = run(&world, &without_grace());
-    let why: Vec<_> = collected.collection.dooms.iter().map(|doom| doom.why).collect();
-    assert_eq!(why, vec![DoomReason::CheckpointContinued; why.len()]);
-    assert!(!why.is_empty());
-    assert_eq!(world.points().iter().map(|point| point.id).collect::<Vec<_>>(), [report.point]);
-    world.assert_restores(report.point, &world.source.snapshot(), "the point that continued it");
-    world.assert_sound("without checkpoints");
-    // Nobody continued this one for longer than it may stay.
-    world.source.with(|tree| {
-        let inode = tree.file("larger").expect("a file");
-        tree.edit(inode, |content| (0..10_240).for_each(|page| content.make_page(page, 7 * (page + 1))))
-            .expect("pages");
-    });
-    let faults = Faults::seeded(1);
-    let die = Effect::Crash { applied: false, hook: Arc::new(|| {}) };
-    faults.add(Rule::on(Operation::Put, &layout::points(world.domain().id()), die).after(1).times(1));
-    world.source.clock().advance(Duration::from_secs(10));
-    assert!(backup(&world.faulty_domain_alone(&faults), &world.source, &options).is_err());
-    let expired = run(&world, &CollectOptions { checkpoint_age: Duration::ZERO, ..without_grace() });
-    assert_eq!(
-        expired.collection.dooms.iter().map(|doom| doom.why).collect::<Vec<_>>(),
-        [DoomReason::CheckpointExpired]
-    );
-}
-
-#[test]
 fn a_plan_writes_nothing_and_says_what_the_run_does() {
     let (world, points) = three_points_apart();
     retire(&keeper(&world), &[points[0].0, points[1].0]).expect("retired");
@@ -291,74 +255,6 @@ fn a_plan_writes_nothing_and_says_what_the_run_does() {
     assert_eq!(done.collection, planned.collection);
     assert_eq!(done.deleted.bytes, planned.collection.gone_bytes());
     assert!(done.deleted.bytes > 0);
-}
-
-#[test]
-fn a_run_that_sees_what_cannot_be_deletes_nothing() {
-    type Harm = fn(&World, &[(PointId, Tree)]);
-    let cases: [(&str, ErrorClass, Harm); 3] = [
-        ("a pack that a restore point needs is not listed", ErrorClass::Corrupt, |world, points| {
-            let (pack, _) = reference(world, points[2].0).packs.iter().next().expect("a pack");
-            world.delete(&world.domain().pack_name(pack));
-        }),
-        ("a restore point cannot be read", ErrorClass::Corrupt, |world, points| {
-            let name = layout::point(world.domain().id(), points[1].0.volume, points[1].0.session);
-            world.put(&name, Bytes::from_static(b"something else"));
-        }),
-        ("packs that nobody accounts for", ErrorClass::Invalid, |world, points| {
-            let session = points[2].0.session;
-            for seq in 100..200 {
-                world.put(&world.domain().pack_name(PackId { session, seq }), Bytes::from(vec![1; 100_000]));
-            }
-        }),
-    ];
-    for (what, class, harm) in cases {
-        let world = world(6);
-        let points = three_points(&world);
-        retire(&keeper(&world), &[points[0].0]).expect("retired");
-        harm(&world, &points);
-        let before = packs(&world);
-        let options = CollectOptions { share_percent_max: 50, ..without_grace() };
-        let error = collect(&keeper(&world), &options).expect_err(what);
-        assert_eq!(error.class(), class, "{what}: {error}");
-        assert_eq!(packs(&world), before, "{what}");
-    }
-}
-
-#[test]
-fn an_announcement_that_cannot_be_read_holds_everything() {
-    let world = world(7);
-    let points = three_points(&world);
-    retire(&keeper(&world), &[points[0].0]).expect("retired");
-    let domain = world.domain();
-    let name = layout::session_open(domain.id(), domain.new_session().expect("an id"));
-    world.put(&name, Bytes::from_static(b"nobody can read this"));
-    let before = packs(&world);
-    let report = run(&world, &at_once());
-    assert!(report.collection.blocked.as_ref().is_some_and(|why| why.contains(&name)), "{report:?}");
-    assert_eq!(packs(&world), before);
-    world.delete(&name);
-    run(&world, &at_once());
-    assert_exact(&world, "after it was removed");
-}
-
-#[test]
-fn an_announcement_that_goes_while_it_is_looked_at_ends_the_run() {
-    let world = world(8);
-    let points = three_points(&world);
-    let session = Session::open(&world.domain(), points[0].0.volume, vec![points[0].0], "test").expect("a session");
-    retire(&keeper(&world), &[points[0].0]).expect("retired");
-    for looks in [0, 1] {
-        let faults = Faults::seeded(1);
-        let name = layout::session_open(world.domain().id(), session.id());
-        faults.add(Rule::on(Operation::Get, &name, Effect::Ignore).after(looks).times(1));
-        let before = packs(&world);
-        let upkeep = Arc::new(world.repository.upkeep().expect("the key"));
-        let keeper = Keeper::new(world.faulty_domain(&faults), upkeep).expect("a keeper");
-        let error = collect(&keeper, &without_grace()).expect_err("it is gone");
-        assert_eq!(error.class(), ErrorClass::Busy, "look {looks}: {error}");
-        assert_eq!(packs(&world), before);
-    }
 }
 
 #[test]
@@ -380,31 +276,6 @@ fn a_point_whose_announcement_is_lost_keeps_its_packs_until_it_was_retired_for_l
 }
 
 #[test]
-fn marks_that_upkeep_did_not_sign_change_nothing_and_are_named() {
-    let world = world(10);
-    let points = three_points(&world);
-    let domain = world.domain().id();
-    let stranger = World::new(99, GeneratedSource::new(99, &Shape::tiny()));
-    let key = stranger.repository.upkeep().expect("a key");
-    for mark in [Mark::Retired, Mark::Doomed, Mark::Dead, Mark::Abort] {
-        let name = repository::marks::mark_name(
-            (&key, world.repository.id()),
-            domain,
-            (points[2].0.volume, points[2].0.session),
-            mark,
-            layout::MarkRun([3; 16]),
-        );
-        world.put(&name.expect("a name"), Bytes::new());
-    }
-    let before = packs(&world);
-    let report = run(&world, &at_once());
-    assert_eq!(report.collection.ignored.len(), 4);
-    assert_eq!(packs(&world), before);
-    assert_eq!(world.points().len(), 3);
-    world.assert_restores(points[2].0, &points[2].1, "marked by a stranger");
-}
-
-#[test]
 fn what_was_read_of_a_point_once_is_not_asked_for_again() {
     let world = world(1);
     let points = three_points(&world);
@@ -416,61 +287,19 @@ fn what_was_read_of_a_point_once_is_not_asked_for_again() {
         let report = collect(&keeper, options).expect("a run");
         (keeper.domain().store().requests().since(before).get, report)
     };
-    // One asks for the time.
-    assert_eq!([gets(&options).0, gets(&options).0], [4, 1]);
+    // One asks for the time, one whether the run still counts.
+    assert_eq!([gets(&options).0, gets(&options).0], [5, 2]);
     let files: Vec<_> =
         std::fs::read_dir(folder.path()).expect("a folder").map(|file| file.expect("a file").path()).collect();
     assert_eq!(files.len(), 3);
     // What rots is asked for again, and what it said is not believed.
     std::fs::write(&files[0], b"not what was there").expect("a file");
     std::fs::write(&files[1], std::fs::read(&files[2]).expect("a file")).expect("a file");
-    assert_eq!([gets(&options).0, gets(&options).0], [3, 1]);
+    assert_eq!([gets(&options).0, gets(&options).0], [4, 2]);
     retire(&keeper(&world), &[points[0].0]).expect("retired");
     let (asked, report) = gets(&options);
-    assert_eq!((asked, report.collection.dooms.len()), (1, 1));
+    assert_eq!((asked, report.collection.dooms.len()), (2, 1));
     gets(&options);
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2, "those that are gone are forgotten");
     world.assert_sound("with a cache");
-}
-
-/// No collector run of a tiny tree sends more requests.
-const REQUESTS_MAX: u64 = 400;
-
-#[test]
-fn a_collector_may_be_killed_at_any_request() {
-    let (world, points) = three_points_apart();
-    retire(&keeper(&world), &[points[0].0, points[1].0]).expect("retired");
-    Session::open(&world.domain(), points[2].0.volume, Vec::new(), "silent").expect("a session");
-    // A request that fails by itself (a look for what is not there) cannot be followed by the kill.
-    let both = |k: &u64| kill(&world, &points, *k, false) && (kill(&world, &points, *k, true) || *k < REQUESTS_MAX);
-    let killed = (0..REQUESTS_MAX).take_while(both).count();
-    assert!(
-        (20..REQUESTS_MAX as usize).contains(&killed),
-        "{killed} requests: the loop has not seen much, or has no end"
-    );
-}
-
-/// Kills a collector before or after its k-th request; false: it had fewer.
-fn kill(world: &World, points: &[(PointId, Tree)], k: u64, applied: bool) -> bool {
-    let what = format!("killed {} request {k}", if applied { "after" } else { "before" });
-    let copy = world.copy();
-    let faults = Faults::seeded(k);
-    faults.add(Rule::any("", Effect::Crash { applied, hook: Arc::new(|| {}) }).after(k).times(1));
-    let upkeep = Arc::new(world.repository.upkeep().expect("the key"));
-    let keeper = Keeper::new(copy.faulty_domain(&faults), upkeep).expect("a keeper");
-    let result = collect(&keeper, &at_once());
-    if !faults.crashed() {
-        result.expect("a run that nobody killed");
-        return false;
-    }
-    for point in read::points_with_hidden(&copy.domain(), None).expect("a list").points {
-        let (_, tree) = points.iter().find(|(id, _)| *id == point.id).expect("a point that was made");
-        copy.assert_restores(point.id, tree, &what);
-    }
-    // The first may find a session to end, which takes effect in the second.
-    run(&copy, &at_once());
-    run(&copy, &at_once());
-    assert_exact(&copy, &what);
-    copy.assert_restores(points[2].0, &points[2].1, &what);
-    true
 }

@@ -132,21 +132,10 @@ fn a_run_with_a_journal_may_be_killed_at_any_request() {
 
 #[test]
 fn checkpoints_are_never_the_latest_and_a_large_file_goes_on_from_one() {
-    let source = GeneratedSource::empty();
-    source.with(|tree| {
-        let inode = tree.file("large").expect("a file");
-        tree.edit(inode, |content| (0..10_240).for_each(|page| content.make_page(page, 3 * (page + 1))))
-            .expect("pages");
-    });
-    let world = World::new(1, source);
-    world.source.clock().advance(Duration::from_secs(10));
+    let world = World::new(1, GeneratedSource::empty());
+    world.add_large_file("large", 3);
     let options = BackupOptions { checkpoint_bytes: 8 << 20, ..world.options() };
-    let faults = Faults::seeded(1);
-    // The fourth point is never acknowledged: three checkpoints stand.
-    let points = repository::layout::points(world.domain().id());
-    let die = Effect::Crash { applied: false, hook: Arc::new(|| {}) };
-    faults.add(Rule::on(repository::store::Operation::Put, &points, die).after(2).times(1));
-    assert!(backup(&world.faulty_domain_alone(&faults), &world.source, &options).is_err());
+    world.backup_cut_off(&options, 2);
     let made = world.points();
     assert_eq!((made.len(), made.iter().all(|point| point.checkpoint)), (2, true), "{made:?}");
     let latest = repository::read::resolve(&world.domain(), None, "latest");

@@ -13,11 +13,12 @@ use repository::Error;
 use repository::domain::Domain;
 use repository::generated::{GeneratedSource, MemoryTarget, SeededRandom, Tree, assert_same_tree};
 use repository::keys::{OpenedRepository, Random, Recipient, Unlock, init_repository, open_repository};
+use repository::layout;
 use repository::read::{
     self, CheckLevel, CheckOptions, CheckOutcome, CheckReport, RestoreOptions, RestoreReport, View,
 };
 use repository::session::PointId;
-use repository::store::{Bytes, Faults, Requests, RetryPolicy, Store};
+use repository::store::{Bytes, Effect, Faults, Operation, Requests, RetryPolicy, Rule, Store};
 use repository::write::{BackupOptions, BackupReport, backup};
 use tokio::runtime::Runtime;
 
@@ -113,6 +114,26 @@ impl World {
     /// As little memory as is permitted, two workers.
     pub(crate) fn options(&self) -> BackupOptions {
         BackupOptions { memory_budget_bytes: 32 * MIB, workers: 2, ..BackupOptions::new(VOLUME, "test") }
+    }
+
+    /// 40 MiB that `factor` makes different from others of the kind: several packs, so that checkpoints can be made.
+    pub(crate) fn add_large_file(&self, name: &str, factor: u64) {
+        self.source.with(|tree| {
+            let inode = tree.file(name).expect("a file");
+            let pages = 0..10_240;
+            tree.edit(inode, |content| pages.for_each(|page| content.make_page(page, factor * (page + 1))))
+                .expect("pages");
+        });
+        self.source.clock().advance(Duration::from_secs(10));
+    }
+
+    /// A backup that dies when it has put so many restore points: these are checkpoints.
+    pub(crate) fn backup_cut_off(&self, options: &BackupOptions, points: u64) {
+        let die = Effect::Crash { applied: false, hook: Arc::new(|| {}) };
+        let faults = Faults::seeded(1);
+        let below = layout::points(self.domain().id());
+        faults.add(Rule::on(Operation::Put, &below, die).after(points).times(1));
+        assert!(backup(&self.faulty_domain_alone(&faults), &self.source, options).is_err());
     }
 
     /// Time passes, so that every stamp settles; then a backup that must succeed.

@@ -8,40 +8,41 @@ use crate::Error;
 use crate::layout::{self, Mark};
 use crate::parallel::{self, each};
 
+use super::Keeper;
 use super::plan::{Doom, Ended, GoneNames};
 use super::report::{Collection, Deleted};
-use super::{CollectOptions, Keeper};
+use super::run::Run;
 
 /// Deletes that are sent at the same time: each is small, and there may be many.
 const DELETES: usize = 16;
 
 /// C2. Acknowledged before any list after it.
-pub(super) fn doom(keeper: &Keeper, dooms: &[Doom], options: &CollectOptions) -> Result<(), Error> {
+pub(super) fn doom(keeper: &Keeper, dooms: &[Doom], run: &Run<'_>) -> Result<(), Error> {
     each(keeper.domain().store().threads(parallel::REQUESTS), dooms, |doom| {
-        options.check_cancel()?;
+        run.go_on()?;
         keeper.mark(doom.point, Mark::Doomed)
     })?;
     Ok(())
 }
 
 /// C6: packs; then C7: names.
-pub(super) fn delete(keeper: &Keeper, collection: &Collection, options: &CollectOptions) -> Result<Deleted, Error> {
+pub(super) fn delete(keeper: &Keeper, collection: &Collection, run: &Run<'_>) -> Result<Deleted, Error> {
     let domain = keeper.domain();
     let (packs, bytes, names) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     each(domain.store().threads(DELETES), &collection.packs, |gone| {
-        options.check_cancel()?;
+        run.go_on()?;
         domain.store().delete(&domain.pack_name(gone.pack))?;
         packs.fetch_add(1, Ordering::Relaxed);
         bytes.fetch_add(gone.bytes, Ordering::Relaxed);
         Ok(())
     })?;
     each(domain.store().threads(parallel::REQUESTS), &collection.names, |gone| {
-        options.check_cancel()?;
+        run.go_on()?;
         names.fetch_add(delete_names(keeper, gone, collection)?, Ordering::Relaxed);
         Ok(())
     })?;
     each(domain.store().threads(DELETES), &collection.debris, |name| {
-        options.check_cancel()?;
+        run.go_on()?;
         domain.store().delete(name)?;
         names.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -70,14 +71,10 @@ fn delete_names(keeper: &Keeper, gone: &GoneNames, collection: &Collection) -> R
 }
 
 /// C8: `abort`, a look for the point, `dead`, which takes effect from the next run on. Then roots that no reader believes are retired.
-pub(super) fn declare_dead(
-    keeper: &Keeper,
-    collection: &Collection,
-    options: &CollectOptions,
-) -> Result<Vec<Ended>, Error> {
+pub(super) fn declare_dead(keeper: &Keeper, collection: &Collection, run: &Run<'_>) -> Result<Vec<Ended>, Error> {
     let domain = keeper.domain();
     let ended = each(domain.store().threads(parallel::REQUESTS), &collection.silent, |silent| {
-        options.check_cancel()?;
+        run.go_on()?;
         keeper.mark(silent.point, Mark::Abort)?;
         if domain.store().exists(&layout::point(domain.id(), silent.point.volume, silent.point.session))? {
             return Ok(None);
@@ -86,7 +83,7 @@ pub(super) fn declare_dead(
         Ok(Some(silent.clone()))
     })?;
     each(domain.store().threads(parallel::REQUESTS), &collection.lost_announcements, |point| {
-        options.check_cancel()?;
+        run.go_on()?;
         keeper.mark(*point, Mark::Retired)
     })?;
     Ok(ended.into_iter().flatten().collect())

@@ -47,11 +47,19 @@ impl Gone {
     }
 }
 
-/// T0, before C1. A replica that was promoted by then is like any other repository, but for its tombstones.
-pub(super) fn find_gone(domain: &Domain, source: Option<&Store>) -> Result<Gone, Error> {
+/// What a repository allows a collector to delete, before it is known what that is.
+pub(super) enum Bounds<'a> {
+    /// Everything that nobody needs.
+    None { tombstones_stay: bool },
+    /// Of that, what this source has lost.
+    LostBy(&'a Store),
+}
+
+/// Whether this program may collect here. A replica that was promoted by now is like any other repository, but for its tombstones.
+pub(super) fn ensure_collectable<'a>(domain: &Domain, source: Option<&'a Store>) -> Result<Bounds<'a>, Error> {
     let features = features_of(domain.store())?;
     features.check(NeededBy::Collect)?;
-    let everything = |tombstones_stay| Gone { lost: None, tombstones_stay };
+    let everything = |tombstones_stay| Bounds::None { tombstones_stay };
     match (features.standing(), source) {
         (Standing::Promoted, _) => Ok(everything(true)),
         (Standing::Original, None) => Ok(everything(false)),
@@ -63,7 +71,19 @@ pub(super) fn find_gone(domain: &Domain, source: Option<&Store>) -> Result<Gone,
         )),
         (Standing::Replica, Some(source)) => {
             ensure_source(domain, source)?;
-            Ok(Gone { lost: Some(find_lost(domain, &domain.on(source.clone()))?), tombstones_stay: true })
+            Ok(Bounds::LostBy(source))
+        }
+    }
+}
+
+impl Bounds<'_> {
+    /// T0, before C1.
+    pub(super) fn find_gone(self, domain: &Domain) -> Result<Gone, Error> {
+        match self {
+            Bounds::None { tombstones_stay } => Ok(Gone { lost: None, tombstones_stay }),
+            Bounds::LostBy(source) => {
+                Ok(Gone { lost: Some(find_lost(domain, &domain.on(source.clone()))?), tombstones_stay: true })
+            }
         }
     }
 }

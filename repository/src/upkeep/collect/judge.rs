@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{ErrorClass, SessionId};
+use model::{ErrorClass, SessionId, VolumeId};
 
 use crate::Error;
 use crate::domain::Domain;
@@ -14,8 +14,8 @@ use crate::parallel::{self, each};
 use crate::point::PackSet;
 use crate::session::{Announcement, PointId, read_announcement, read_reference};
 
-use super::CollectOptions;
 use super::look::{SeenPoints, SeenSessions, unreadable};
+use super::run::Run;
 
 /// A session that may go on writing, or reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub(super) struct Running {
 #[derive(Debug, Default)]
 pub(super) struct Judged {
     pub(super) running: BTreeMap<SessionId, Running>,
+    /// Other collector runs: they rely on every name.
+    pub(super) runs: BTreeMap<SessionId, Running>,
     /// Points that were put after the list of points.
     pub(super) late_points: BTreeSet<PointId>,
     /// What late points and the pins of running sessions need.
@@ -45,21 +47,18 @@ impl Judged {
 }
 
 /// C5, each session's requests in the order that the protocol asks for.
-pub(super) fn judge_sessions(
-    domain: &Domain,
-    seen: &SeenPoints,
-    sessions: &SeenSessions,
-    options: &CollectOptions,
-) -> Result<Judged, Error> {
+pub(super) fn judge_sessions(run: &Run<'_>, seen: &SeenPoints, sessions: &SeenSessions) -> Result<Judged, Error> {
+    let domain = run.domain;
     let over = seen.over();
     let open = |session: &SessionId| sessions.get(session).is_some_and(|seen| seen.open);
     let unknown: Vec<SessionId> = sessions
         .keys()
         .filter(|session| open(session) && !seen.points.contains_key(session) && !over.contains(session))
+        .filter(|session| !run.is_own(**session))
         .copied()
         .collect();
     let verdicts = each(domain.store().threads(parallel::REQUESTS), &unknown, |session| {
-        options.check_cancel()?;
+        run.go_on()?;
         Ok((*session, judge(domain, *session)?))
     })?;
     let mut judged = Judged::default();
@@ -78,7 +77,8 @@ impl Judged {
         match verdict {
             Verdict::Running(running, packs) => {
                 self.packs.add_all(&packs);
-                self.running.insert(session, running);
+                let to = if running.point.volume == VolumeId::ALL { &mut self.runs } else { &mut self.running };
+                to.insert(session, running);
             }
             Verdict::Committed(point, packs) => {
                 self.packs.add_all(&packs);
@@ -94,7 +94,9 @@ impl Judged {
 fn judge(domain: &Domain, session: SessionId) -> Result<Verdict, Error> {
     let Announcement { volume, pins, writer, .. } = match read_announcement(domain, session) {
         Ok(announcement) => announcement,
-        Err(error) if error.class() == ErrorClass::Missing => return Err(torn(session)),
+        Err(error) if error.class() == ErrorClass::Missing => {
+            return Err(torn(&format!("the announcement of session {session}")));
+        }
         Err(error) if matches!(error.class(), ErrorClass::Corrupt | ErrorClass::Denied | ErrorClass::Invalid) => {
             return Ok(Verdict::Unreadable(error.to_string()));
         }
@@ -113,7 +115,7 @@ fn judge(domain: &Domain, session: SessionId) -> Result<Verdict, Error> {
     }
     // After its point: a session whose announcement stands now was running when its pins were read.
     if !domain.store().exists(&layout::session_open(domain.id(), session))? {
-        return Err(torn(session));
+        return Err(torn(&format!("the announcement of session {session}")));
     }
     Ok(Verdict::Running(Running { point, writer, pins }, packs))
 }
@@ -127,8 +129,9 @@ fn needs_of(domain: &Domain, point: PointId) -> Result<Option<PackSet>, Error> {
     }
 }
 
-fn torn(session: SessionId) -> Error {
+/// A view of which one part was seen before another run deleted, and one after.
+pub(super) fn torn(what: &str) -> Error {
     Error::Busy(format!(
-        "the announcement of session {session} went while this collector looked, so another one is at work; nothing was deleted"
+        "{what} went while this collector looked, so another one is at work; nothing was deleted: run it again later"
     ))
 }

@@ -17,8 +17,9 @@ use crate::session::{PointId, read_reference};
 use crate::store::Listed;
 use crate::tree::PackId;
 
-use super::CollectOptions;
 use super::cache::ReferenceCache;
+use super::judge::torn;
+use super::run::Run;
 
 /// A restore point as a list shows it.
 #[derive(Clone, Copy, Debug)]
@@ -122,17 +123,14 @@ impl Roots {
 }
 
 /// Reads the reference parts of all points that are neither dead nor doomed. One that has gone since is no root; one that cannot be read ends the run.
-pub(super) fn read_references(
-    domain: &Domain,
-    seen: &SeenPoints,
-    options: &CollectOptions,
-) -> Result<References, Error> {
+pub(super) fn read_references(run: &Run<'_>, seen: &SeenPoints) -> Result<References, Error> {
+    let domain = run.domain;
     let points: Vec<SeenPoint> = seen.points.values().filter(|point| !seen.is_over(point.id)).copied().collect();
     let listed: BTreeSet<PointId> = points.iter().map(|point| point.id).collect();
-    let cache = ReferenceCache::open(options.cache_directory.as_deref(), &listed);
+    let cache = ReferenceCache::open(run.options.cache_directory.as_deref(), &listed);
     let references: Mutex<References> = Mutex::default();
     each(domain.store().threads(parallel::REQUESTS), &points, |point| {
-        options.check_cancel()?;
+        run.go_on()?;
         let reference = match cache.read(domain, point.id) {
             Ok(reference) => reference,
             Err(Error::Missing(_)) => return Ok(()),
@@ -292,6 +290,19 @@ pub(super) fn list_sessions(domain: &Domain) -> Result<SeenSessions, Error> {
         }
     }
     Ok(sessions)
+}
+
+/// Why roots need a pack that was not listed: another run removed it with a point of theirs since the points were listed, or it is lost.
+pub(super) fn loss(domain: &Domain, roots: &Roots, first: PackId) -> Result<Error, Error> {
+    let now = list_points(domain)?;
+    let is_over = |root: &PointId| now.is_over(*root) || !now.points.contains_key(&root.session);
+    if let Some(root) = roots.points.iter().find(|root| is_over(root)) {
+        return Ok(torn(&format!("restore point {}", root.session)));
+    }
+    Ok(Error::damaged(
+        &layout::pack(domain.id(), first.session, first.seq),
+        "restore points need packs that the store does not list, this one first; nothing was deleted: repair them from a replica, or forget what is affected".to_owned(),
+    ))
 }
 
 /// What roots need whose announcement is not there; rarely any.

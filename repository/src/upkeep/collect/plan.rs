@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use model::SessionId;
+use model::{SessionId, VolumeId};
 use serde::Serialize;
 
 use crate::Error;
@@ -17,9 +17,6 @@ use crate::tree::PackId;
 
 use super::report::Collection;
 use super::{CollectOptions, Looked, Observed};
-
-/// Packs that an error names.
-const NAMED_MAX: usize = 5;
 
 /// A restore point that will be deleted; this cannot be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +115,6 @@ pub(super) fn plan_collection(
     options: &CollectOptions,
 ) -> Result<Collection, Error> {
     let mut live = observed.roots.packs.clone();
-    missing_packs(&observed)?;
     live.add_all(&observed.judged.packs);
     let names = gone_names(&observed, &dooms);
     let blocked = blocked(&observed);
@@ -140,27 +136,20 @@ pub(super) fn plan_collection(
         blocked,
         roots: (observed.roots.points.len() + observed.judged.late_points.len()) as u64,
         running: observed.judged.running.len() as u64,
+        other_runs: observed.judged.runs.len() as u64,
         kept_bytes: total_bytes - gone_bytes,
         ignored: observed.seen.ignored().to_vec(),
     })
 }
 
-/// A list that is shorter than the roots need is not to be believed. A pack that verification has already reported is known to be lost, and what points without
-/// announcement need may be gone: they are roots all the same, but no reader believes them.
-fn missing_packs(observed: &Observed) -> Result<(), Error> {
+/// A pack that the roots need and the lists do not show, if any: a list that is too short is not to be believed. A pack that verification has already reported is known to be lost, and
+/// what points without announcement need may be gone: they are roots all the same, but no reader believes them.
+pub(super) fn lost_pack(observed: &Observed) -> Option<PackId> {
     let lost = |pack: &PackId| {
         let explained = [&observed.unannounced, &observed.came].iter().any(|packs| packs.contains(*pack));
         !observed.packs.contains(*pack) && !observed.quarantine.contains(*pack) && !explained
     };
-    let missing: Vec<PackId> = observed.roots.packs.iter().map(|(pack, _)| pack).filter(lost).take(NAMED_MAX).collect();
-    let Some(first) = missing.first() else { return Ok(()) };
-    Err(Error::damaged(
-        &layout::pack(observed.domain, first.session, first.seq),
-        format!(
-            "restore points need {} or more packs that the store does not list, this one first; nothing was deleted: run it again if another collector is at work, else repair from a replica or forget what is affected",
-            missing.len()
-        ),
-    ))
+    observed.roots.packs.iter().map(|(pack, _)| pack).find(lost)
 }
 
 fn is_announced(observed: &Observed, session: SessionId) -> bool {
@@ -210,7 +199,7 @@ fn check_share(packs: &[GonePack], total_bytes: u64, options: &CollectOptions) -
     )))
 }
 
-/// C7: names that are over and that no running session pins.
+/// C7: names that are over and that no running session pins. Other runs rely on all of them but their like (C0).
 fn gone_names(observed: &Observed, dooms: &[Doom]) -> Vec<GoneNames> {
     let pinned = observed.judged.pinned();
     let doomed: BTreeSet<PointId> = dooms.iter().map(|doom| doom.point).collect();
@@ -223,6 +212,8 @@ fn gone_names(observed: &Observed, dooms: &[Doom]) -> Vec<GoneNames> {
         has_point: observed.seen.points.get(&point.session).is_some_and(|seen| seen.id == point),
         marks: marks_of(observed, point),
     });
+    let may_go = |point: PointId| observed.judged.runs.is_empty() || point.volume == VolumeId::ALL;
+    let names = names.filter(|gone| may_go(gone.point));
     // Where tombstones stay, nearly all names that are over are nothing but a tombstone.
     names.filter(|gone| doomed.contains(&gone.point) || !gone.is_empty()).collect()
 }
@@ -251,7 +242,8 @@ fn debris(observed: &Observed) -> Vec<String> {
         let is_left = is_announced(observed, session)
             || observed.seen.points.contains_key(&session)
             || observed.judged.late_points.contains(&point)
-            || pinned.contains(&point);
+            || pinned.contains(&point)
+            || !observed.judged.runs.is_empty();
         if !is_left && !marks.invalidates() {
             debris.extend(marks_of(observed, point));
         }
@@ -272,7 +264,7 @@ fn debris(observed: &Observed) -> Vec<String> {
 /// C8: running sessions that nobody knows to be alive.
 fn silent(observed: &Observed, now_ms: i64, options: &CollectOptions) -> Vec<Ended> {
     let mut silent = Vec::new();
-    for (session, running) in &observed.judged.running {
+    for (session, running) in observed.judged.running.iter().chain(&observed.judged.runs) {
         let put_ms = observed.packs.sessions.get(session).map_or(i64::MIN, |packs| packs.newest_ms);
         let seen_ms = observed.sessions.get(session).map_or(i64::MIN, |seen| seen.newest_ms);
         let newest_ms = put_ms.max(seen_ms);

@@ -28,6 +28,8 @@ pub struct Collection {
     pub roots: u64,
     /// Sessions that keep their packs and those of their pins.
     pub running: u64,
+    /// Other collector runs that are announced: names of restore points that are over wait for a run without company.
+    pub other_runs: u64,
     /// Bytes of packs that stay.
     pub kept_bytes: u64,
     /// What lies among the marks and does not count.
