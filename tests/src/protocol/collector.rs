@@ -118,8 +118,30 @@ impl Collector {
         Collector { runs, first_name: 3 * number, ..Collector::default() }.settle(duties)
     }
 
+    /// Of two states that differ only in which collector is which, always the same one.
+    pub fn exchange(collectors: &mut [Collector; 2], store: &mut Store) {
+        let [first, second] = collectors.map(Collector::exchanged);
+        let exchanged = (second, first, store.collectors.exchanged(), store.dead_collectors.exchanged());
+        if exchanged < (collectors[0], collectors[1], store.collectors, store.dead_collectors) {
+            *collectors = [second, first];
+            (_, _, store.collectors, store.dead_collectors) = exchanged;
+        }
+    }
+
+    /// What two runs leave that nobody disturbs; nothing if they cannot go on.
+    pub fn run_twice(mut store: Store, alone: &Duties) -> Option<Store> {
+        let mut collector = Collector::new(2, 2, alone);
+        let mut out = Successors::new();
+        while collector.runs > 0 {
+            out.clear();
+            collector.successors(&store, alone, &mut out);
+            (_, store, collector) = *out.first()?;
+        }
+        Some(store)
+    }
+
     /// The same with the two collectors' announcements exchanged.
-    pub fn exchanged(self) -> Collector {
+    fn exchanged(self) -> Collector {
         let first_name = match self.first_name {
             _ if self.runs == 0 => 0,
             0 => 3,

@@ -64,19 +64,6 @@ pub struct World {
     may_promote: bool,
 }
 
-impl World {
-    /// Of two states that differ only in which collector is which, always the same one.
-    fn exchange_collectors(&mut self) {
-        let [first, second] = self.collectors.map(Collector::exchanged);
-        let store = &mut self.target;
-        let exchanged = (second, first, store.collectors.exchanged(), store.dead_collectors.exchanged());
-        if exchanged < (self.collectors[0], self.collectors[1], store.collectors, store.dead_collectors) {
-            self.collectors = [second, first];
-            (_, _, store.collectors, store.dead_collectors) = exchanged;
-        }
-    }
-}
-
 /// One store operation and the world after it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Action {
@@ -177,10 +164,10 @@ impl Replica {
         }
     }
 
-    fn collector_steps(&self, world: &World, duties: &Duties, out: &mut Vec<Action>) {
+    fn collector_steps(&self, world: &World, out: &mut Vec<Action>) {
         for (number, collector) in world.collectors.iter().enumerate() {
             let mut successors = Vec::new();
-            collector.successors(&world.target, duties, &mut successors);
+            collector.successors(&world.target, &self.duties, &mut successors);
             for (operation, target, collector) in successors {
                 let mut next = World { target, ..*world };
                 next.collectors[number] = collector;
@@ -211,17 +198,10 @@ impl Replica {
             end.target.gone_packs |= end.target.packs - end.source.packs;
             end.target.gone_points |= end.target.point - end.source.point;
         }
-        end.collectors = [Collector::new(2, 2, &self.alone), Collector::default()];
-        let mut out = Vec::new();
-        while end.collectors[0].runs > 0 {
-            out.clear();
-            self.collector_steps(&end, &self.alone, &mut out);
-            let Some(action) = out.first() else { return false };
-            end = action.next;
-        }
-        let kept = end.target.valid();
-        let same = end.target.promoted || valid.within(kept);
-        same && end.target.point == kept && end.target.open == kept && end.target.packs == end.target.needs_of(kept)
+        let Some(target) = Collector::run_twice(end.target, &self.alone) else { return false };
+        let kept = target.valid();
+        let same = target.promoted || valid.within(kept);
+        same && target.point == kept && target.open == kept && target.packs == target.needs_of(kept)
     }
 }
 
@@ -263,7 +243,7 @@ impl Model for Replica {
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         self.source_steps(world, actions);
         self.replicator_steps(world, actions);
-        self.collector_steps(world, &self.duties, actions);
+        self.collector_steps(world, actions);
         if self.bounds.reader {
             let mut successors = Vec::new();
             world.reader.successors(&world.target, &self.reader, &mut successors);
@@ -281,7 +261,7 @@ impl Model for Replica {
         if self.bounds.symmetric {
             for action in actions {
                 action.next.replicators.sort_unstable();
-                action.next.exchange_collectors();
+                Collector::exchange(&mut action.next.collectors, &mut action.next.target);
             }
         }
     }

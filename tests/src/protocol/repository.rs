@@ -67,19 +67,6 @@ pub struct World {
     ever: Set,
 }
 
-impl World {
-    /// Of two states that differ only in which collector is which, always the same one.
-    fn exchange_collectors(&mut self) {
-        let [first, second] = self.collectors.map(Collector::exchanged);
-        let store = &mut self.store;
-        let exchanged = (second, first, store.collectors.exchanged(), store.dead_collectors.exchanged());
-        if exchanged < (self.collectors[0], self.collectors[1], store.collectors, store.dead_collectors) {
-            self.collectors = [second, first];
-            (_, _, store.collectors, store.dead_collectors) = exchanged;
-        }
-    }
-}
-
 /// One store operation and the world after it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Action {
@@ -155,10 +142,10 @@ impl Repository {
         }
     }
 
-    fn collector_steps(&self, world: &World, duties: &Duties, out: &mut Vec<Action>) {
+    fn collector_steps(&self, world: &World, out: &mut Vec<Action>) {
         let mut successors = Vec::new();
         for (number, collector) in world.collectors.iter().enumerate() {
-            collector.successors(&world.store, duties, &mut successors);
+            collector.successors(&world.store, &self.duties, &mut successors);
             for (operation, store, collector) in successors.drain(..) {
                 let mut next = World { store, ..*world };
                 next.collectors[number] = collector;
@@ -192,16 +179,7 @@ impl Repository {
 
     /// Claim D: everybody has stopped; two runs leave exactly the valid points and what they need.
     fn converges(&self, world: &World) -> bool {
-        let mut end = *world;
-        end.collectors = [Collector::new(2, 2, &self.alone), Collector::default()];
-        let mut out = Vec::new();
-        while end.collectors[0].runs > 0 {
-            out.clear();
-            self.collector_steps(&end, &self.alone, &mut out);
-            let Some(action) = out.first() else { return false };
-            end = action.next;
-        }
-        let store = end.store;
+        let Some(store) = Collector::run_twice(world.store, &self.alone) else { return false };
         let kept = store.valid();
         store.point == kept
             && store.open == kept
@@ -254,7 +232,7 @@ impl Model for Repository {
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         self.writer_steps(world, actions);
-        self.collector_steps(world, &self.duties, actions);
+        self.collector_steps(world, actions);
         self.environment_steps(world, actions);
         for action in actions {
             let store = &action.next.store;
@@ -263,7 +241,7 @@ impl Model for Repository {
                 action.next.ever |= store.packs;
             }
             if self.bounds.symmetric {
-                action.next.exchange_collectors();
+                Collector::exchange(&mut action.next.collectors, &mut action.next.store);
             }
         }
     }

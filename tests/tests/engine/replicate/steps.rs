@@ -392,7 +392,9 @@ fn kill_replicator(pair: &Pair, golden: &World, k: u64, applied: bool) -> bool {
         return applied && faults.fired() > 0;
     }
     let actor = pair.actor();
-    if pair.replica.names().contains(&"repository.json".to_owned()) {
+    // Without the keys of the domain it is not a repository that anybody could open.
+    let keys = layout::domain_keys(pair.source.domain().id());
+    if pair.replica.names().iter().any(|name| name.starts_with(&keys)) {
         actor.collect_replica().unwrap_or_else(|error| panic!("{what}: {error}"));
     }
     let planned = plan_replication(&pair.source.structure_domain(), &pair.replica.store(), &Default::default());
