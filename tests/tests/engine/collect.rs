@@ -6,6 +6,8 @@ mod checkpoints;
 mod company;
 #[path = "collect/doubt.rs"]
 mod doubt;
+#[path = "collect/interleaved.rs"]
+mod interleaved;
 #[path = "collect/killed.rs"]
 mod killed;
 

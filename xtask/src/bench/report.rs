@@ -30,15 +30,19 @@ pub(super) struct Sample {
     pub(super) bytes_stored: Option<u64>,
     pub(super) bytes_metadata: Option<u64>,
     pub(super) requests: Option<u64>,
-    /// Of the restore point's packs.
+    /// Of the restore point's packs; `collected`: of all that is stored.
     pub(super) packs_bytes: Option<u64>,
 }
 
 /// What rows are about, in the order in which it happens.
-const PHASES: [&str; 7] = ["full", "increment", "cycle", "first", "series", "last", "clone"];
+const PHASES: [&str; 8] = ["full", "increment", "cycle", "first", "series", "last", "collected", "clone"];
 /// Phases after which a restore is measured, and what its samples are called.
-const RESTORED: [(&str, &str); 3] =
-    [("increment", "restore"), ("first", "restore of the first"), ("last", "restore of the last")];
+const RESTORED: [(&str, &str); 4] = [
+    ("increment", "restore"),
+    ("first", "restore of the first"),
+    ("last", "restore of the last"),
+    ("collected", "restore of what was kept"),
+];
 
 /// All samples of one workload, by tool and phase.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +89,7 @@ pub(crate) struct Row {
     pub(super) check_seconds: Option<f64>,
     /// All that was added by all that was changed.
     pub(super) added_per_changed: Option<f64>,
-    /// Packs of the last restore point.
+    /// Packs of the last restore point; `collected`: all that is stored.
     pub(super) packs_bytes: Option<u64>,
     pub(super) restore_requests: Option<u64>,
     pub(super) note: Option<String>,

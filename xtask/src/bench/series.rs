@@ -1,16 +1,17 @@
 //! Series: many increments in one repository, and what the last restore point costs then.
 //!
-//! In: a workload that goes on changing. Out: samples of the first increment, of all of them and of the last, with a restore after the first and the last, and of a
-//! clone. Never: deletes anything: what a collector would leave is what the last restore point refers to.
+//! In: a workload that goes on changing. Out: samples of the first increment, of all of them and of the last, with a restore after the first and the last, of
+//! what is stored when only the last is kept, and of a clone. Never: takes a restore for good that has other files or bytes.
 
 use anyhow::{Context, Result};
 
+use super::measure::bytes_stored;
 use super::report::{Sample, Samples};
 use super::tool::{Kind, Site};
 use super::workload::Workload;
 use super::{Bench, Source, census, remove, rest};
-use crate::interrupt;
 use crate::program::{Restore, parse};
+use crate::{interrupt, process};
 
 /// Restores of one point; the table shows medians.
 const RESTORES: usize = 3;
@@ -36,6 +37,7 @@ impl Bench<'_> {
                 }
             }
         }
+        self.collected(&site, source, samples)?;
         if self.sized.workload == Workload::Increments {
             self.clone(&site, source, count, samples)?;
         }
@@ -56,6 +58,15 @@ impl Bench<'_> {
             anyhow::ensure!(expected == found, "restored {found:?} files and bytes of {expected:?}");
         }
         Ok(())
+    }
+
+    /// Only the newest restore point is kept, and what nobody needs is deleted.
+    fn collected(&self, site: &Site, source: &Source, samples: &mut Samples) -> Result<()> {
+        process::capture(&mut site.forget_all_but_newest())?;
+        let sample = self.timed(&site.collect(), site.kind.name(), "collect")?;
+        let packs_bytes = Some(bytes_stored(&site.repository())?);
+        samples.add(site.kind.name(), "collected", Sample { packs_bytes, ..sample });
+        self.restores(site, source, "restore of what was kept", samples)
     }
 
     /// The same data with one change more, as another volume.

@@ -112,13 +112,13 @@ fn in_a_row(rows: &[Row]) -> Vec<Target> {
     let own = |workload: &str, phase: &str| {
         rows.iter().find(|row| row.workload == workload && row.phase == phase && row.tool == OWN)
     };
-    let [full, first, series, last, clone] =
-        ["full", "first", "series", "last", "clone"].map(|phase| own("increments", phase));
+    let [full, first, series, last, collected, clone] =
+        ["full", "first", "series", "last", "collected", "clone"].map(|phase| own("increments", phase));
     let runs = series.map_or(0, |row| row.runs);
     // The data stay as large as they were, so the full says what lives.
     let live = full.and_then(|row| row.bytes_added);
     let over = |top: Option<f64>, bottom: Option<f64>| top.zip(bottom).map(|(top, bottom)| top / bottom);
-    let packs = last.and_then(|row| row.packs_bytes);
+    let kept = collected.and_then(|row| row.packs_bytes);
     let targets = [
         (
             format!("{runs} increments: bytes added / bytes changed"),
@@ -131,8 +131,8 @@ fn in_a_row(rows: &[Row]) -> Vec<Target> {
             1.5,
         ),
         (
-            format!("{runs} increments: packs of the last restore point / live bytes"),
-            over(packs.map(|bytes| bytes as f64), live.map(|bytes| bytes as f64)),
+            format!("{runs} increments, only the newest kept, collected: bytes stored / live bytes"),
+            over(kept.map(|bytes| bytes as f64), live.map(|bytes| bytes as f64)),
             2.1,
         ),
         (

@@ -124,6 +124,16 @@ impl Site {
         self.holdfast.command(words.map(str::as_ref).into_iter().chain([source.as_os_str()]).collect::<Vec<_>>())
     }
 
+    /// Hides all restore points but the newest; Holdfast only.
+    pub(super) fn forget_all_but_newest(&self) -> Command {
+        self.holdfast.command(["forget", "--volume", NAME, "--keep-last", "1"])
+    }
+
+    /// Deletes at once what no restore point needs that is not hidden; Holdfast only.
+    pub(super) fn collect(&self) -> Command {
+        self.holdfast.command(["gc", "--grace", "0s", "--share-max", "100"])
+    }
+
     /// Restores what `backup` with the same `run` has stored into an empty folder.
     pub(super) fn restore(&self, target: &Path, run: usize) -> Command {
         match self.kind {
