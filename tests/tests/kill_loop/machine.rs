@@ -23,8 +23,12 @@ const PASSPHRASE: &str = "a few words for a reader in another language";
 const DELAY_MIN: Duration = Duration::from_millis(5);
 const DELAY_MAX: Duration = Duration::from_secs(20);
 
-/// How long a command is thought to take before one of its name has run.
-const USUAL: Duration = Duration::from_millis(600);
+/// How long a command is thought to take before one of its name has come to its end.
+const USUAL: Duration = Duration::from_millis(300);
+/// One that was killed would have taken longer.
+const GROWTH: f64 = 1.08;
+/// Between two looks whether a command has come to its end.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Where the repository and its replica are.
 pub(crate) enum Place {
@@ -206,22 +210,19 @@ impl Machine {
     pub(crate) fn kill(&mut self, running: Running) -> Option<Ended> {
         let Running { name, mut child } = running;
         let kind = self.kinds.entry(name).or_insert(Kind { killed: 0, survived: 0, usual: USUAL });
-        // A random instant is the point of it: there is nothing to wait for.
-        std::thread::sleep(kind.usual.mul_f64(self.dice.random_range(0.0..1.2)));
-        let ended = child.try_wait().expect("its state").is_some();
-        if !ended {
+        let delay = kind.usual.mul_f64(self.dice.random_range(0.0..1.2));
+        let mut took = Duration::ZERO;
+        while took < delay && child.try_wait().expect("its state").is_none() {
+            std::thread::sleep(LOOK);
+            took += LOOK;
+        }
+        if child.try_wait().expect("its state").is_none() {
             child.kill().expect("it is killed");
         }
         let ended = ended_of(child);
         match &ended {
-            Some(_) => {
-                kind.survived += 1;
-                kind.usual = kind.usual.mul_f64(0.9).max(DELAY_MIN);
-            }
-            None => {
-                kind.killed += 1;
-                kind.usual = kind.usual.mul_f64(1.08).min(DELAY_MAX);
-            }
+            Some(_) => (kind.survived, kind.usual) = (kind.survived + 1, took.max(DELAY_MIN)),
+            None => (kind.killed, kind.usual) = (kind.killed + 1, kind.usual.mul_f64(GROWTH).min(DELAY_MAX)),
         }
         ended
     }
