@@ -12,12 +12,14 @@ use serde_json::Value;
 use super::machine::{Ended, Machine, Running, Which};
 use super::rounds::{COLLECT, assert_collected, assert_listed, assert_nothing_is_left, assert_restores, forget_some};
 
+/// Restore points, announcements and lists, beside the packs that a replication reads.
+const READ_BESIDE_BYTES_MAX: u64 = 1 << 20;
 /// More copies than this are forgotten now and then.
 const COPIES_MAX: usize = 6;
 /// A name that lost its other half is hidden by one run of a collector, doomed by the next, and removed; then its packs go.
 const RUNS_TO_NOTHING: usize = 4;
 
-/// A replication is killed and run again: of what had arrived nothing is sent again.
+/// A replication is killed and run again: of what had arrived nothing is read or sent again.
 pub(crate) fn replicate(machine: &mut Machine) {
     let before = machine.packs(Which::Replica);
     let lacking = lacking(machine);
@@ -26,10 +28,14 @@ pub(crate) fn replicate(machine: &mut Machine) {
     note(machine, killed);
     assert_whole(machine);
     let arrived = Amount::of_new(&before, &machine.packs(Which::Replica));
-    let sent = to_the_end(machine);
+    let (sent, read_bytes) = to_the_end(machine);
     let sum = Amount { packs: arrived.packs + sent.packs, bytes: arrived.bytes + sent.bytes };
     let round = machine.round();
     assert!(sum <= lacking, "{round}: of {lacking:?} {arrived:?} had arrived, and {sent:?} was sent all the same");
+    assert!(
+        read_bytes <= sent.bytes + READ_BESIDE_BYTES_MAX,
+        "{round}: {read_bytes} bytes were read, {sent:?} was sent"
+    );
     if !machine.requests_may_land_late() {
         assert_eq!(sum, lacking, "{round}: {arrived:?} had arrived, and {sent:?} was sent");
     }
@@ -139,8 +145,9 @@ fn lacking(machine: &Machine) -> Amount {
     Amount::told(&machine.json(0, &[&words(&url)[..], &["--dry-run"]].concat()))
 }
 
-/// Replicates everything; afterwards the replica has all that was reported at the original, though it may have forgotten it.
-fn to_the_end(machine: &mut Machine) -> Amount {
+/// Replicates everything; afterwards the replica has all that was reported at the original, though it may have forgotten it. What was sent, and the bytes that were
+/// read for it.
+fn to_the_end(machine: &mut Machine) -> (Amount, u64) {
     let report = machine.json(0, &words(&machine.url(Which::Replica)));
     note_report(machine, &report);
     let there = machine.json_of(Which::Replica, 0, &["points", "--all"]);
@@ -152,7 +159,8 @@ fn to_the_end(machine: &mut Machine) -> Amount {
             None => panic!("{}: {point} is not at the replica: {report}", machine.round()),
         }
     }
-    Amount::told(&report)
+    let read = &report["statistics"]["source_requests"]["bytes_received"];
+    (Amount::told(&report), read.as_u64().expect("a number"))
 }
 
 fn point_and_hidden(row: &Value) -> (&str, bool) {

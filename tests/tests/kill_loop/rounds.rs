@@ -18,13 +18,13 @@ pub(crate) const COLLECT: [&str; 7] = ["gc", "--grace", "0", "--session-grace", 
 
 /// One round.
 pub(crate) fn one(machine: &mut Machine) {
-    match machine.dice.random_range(0..14) {
+    match machine.dice.random_range(0..16) {
         0..5 => backup(machine),
         5..7 => collect(machine),
         7 => restore(machine),
         8..10 => backup_beside_a_collector(machine),
         10..12 => copies::replicate(machine),
-        12 => copies::collect(machine),
+        12..14 => copies::collect(machine),
         _ => copies::replicate_beside_a_collector(machine),
     }
     assert_whole(machine);
