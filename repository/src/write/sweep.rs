@@ -18,6 +18,8 @@ use crate::tree::{Class, Entry, Head, Inode, Merged, MissedWhat, Run, Value, key
 
 use super::Progress;
 use super::ahead::Ahead;
+use super::cost::Cost;
+use super::drive::report_of;
 use super::evacuate::Evacuation;
 use super::frontier::{At, Frontier, Newcomers, Task};
 use super::inode::{add_attributes, inode_of, is_settled};
@@ -304,7 +306,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
     }
 
     fn checkpoint(&mut self) -> Result<(), Error> {
-        let report = super::report_of(&self.tally, self.parts.pipeline, &super::Cost::default());
+        let report = report_of(&self.tally, self.parts.pipeline, &Cost::default());
         let made = self.parts.recorder.checkpoint(self.parts.pipeline, self.next_node, report)?;
         tracing::info!(session = %made.session, "checkpoint");
         Ok(())

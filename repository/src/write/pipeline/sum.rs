@@ -1,6 +1,6 @@
 //! Sum: the Sum row of a large file while its blocks are on their way.
 //!
-//! In: what blocks change, in any order. Out: the row, when the last of them is done. Never: a row for a file of which nothing changed.
+//! In: what blocks change, in any order. Out: the row, once the last of them is done if anything changed, or as it stands for a checkpoint. Never: waits for a block.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
