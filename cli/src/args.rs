@@ -50,9 +50,9 @@ pub(crate) struct Global {
     /// Bytes a second sent and received together, at most
     #[arg(long, global = true, value_name = "BYTES", value_parser = parse_bytes)]
     pub(crate) bandwidth_limit: Option<u64>,
-    /// The domain: what has keys and deduplication of its own
-    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
-    pub(crate) domain: String,
+    /// The domain: what has keys and deduplication of its own [default: default; for replicate: every domain]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) domain: Option<String>,
     /// How results are printed; json: exactly one value on standard output
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) output: Format,

@@ -8,9 +8,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use model::DomainId;
 use repository::domain::{Clock, Domain};
 use repository::keys::{
-    self, DomainAccess, KeyError, OpenedRepository, Random, Recipient, Unlock, open_repository,
+    self, DomainAccess, FoundDomain, KeyError, OpenedRepository, Random, Recipient, Unlock, open_repository,
     open_repository_with_export,
 };
 use repository::layout::{NeededBy, REPOSITORY};
@@ -51,6 +52,16 @@ pub(crate) struct Context {
     pub(crate) open_other_store: Box<OpenStore>,
     /// The name of this machine.
     pub(crate) host: String,
+}
+
+/// A domain that is there.
+pub(crate) struct OneDomain {
+    /// Its id.
+    pub(crate) id: DomainId,
+    /// Its name, if anything says it.
+    pub(crate) name: Option<String>,
+    /// `Err`: why it cannot be opened.
+    pub(crate) opened: Result<Domain, String>,
 }
 
 /// A repository, open.
@@ -182,15 +193,48 @@ impl Context {
     /// The domain, for reading.
     pub(crate) fn domain_to_read(&self) -> Result<Domain, Failure> {
         let Opened { store, repository, .. } = self.open()?;
-        let access = repository.domain(&store, &self.settings.domain)?;
+        let access = repository.domain(&store, self.settings.one_domain())?;
         Ok(self.domain_with(&store, &repository, access))
+    }
+
+    /// For reading, the domain that was named, or if none was, every domain of the repository; there is at least one.
+    pub(crate) fn domains_to_read(&self) -> Result<Vec<OneDomain>, Failure> {
+        let opened = self.open()?;
+        let mut domains = Vec::new();
+        if self.settings.domain.is_none() {
+            for found in opened.repository.domains(&opened.store)? {
+                domains.extend(self.found_domain(&opened, found)?);
+            }
+        }
+        if domains.is_empty() {
+            let access = opened.repository.domain(&opened.store, self.settings.one_domain())?;
+            let domain = self.domain_with(&opened.store, &opened.repository, access);
+            domains.push(OneDomain { id: domain.id(), name: Some(domain.name().to_owned()), opened: Ok(domain) });
+        }
+        Ok(domains)
+    }
+
+    /// `None`: it was destroyed since it was listed. What is wrong with one domain keeps nobody from the others; what is wrong with the store does.
+    fn found_domain(&self, opened: &Opened, found: FoundDomain) -> Result<Option<OneDomain>, Failure> {
+        let FoundDomain { id, name } = found;
+        let name = match name {
+            Ok(name) => name,
+            Err(why) => return Ok(Some(OneDomain { id, name: None, opened: Err(why) })),
+        };
+        let domain = match opened.repository.domain(&opened.store, &name) {
+            Ok(access) => Ok(self.domain_with(&opened.store, &opened.repository, access)),
+            Err(repository::Error::Key(KeyError::NoDomain { .. })) => return Ok(None),
+            Err(error @ repository::Error::Key(KeyError::KeysLost { .. })) => Err(error.to_string()),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Some(OneDomain { id, name: Some(name), opened: domain }))
     }
 
     /// The domain, for writing; made if nobody has used it yet.
     pub(crate) fn domain_to_write(&self) -> Result<Domain, Failure> {
         let Opened { store, repository, .. } = self.open()?;
         repository.features.check(NeededBy::Write)?;
-        let access = self.with_random(|random| repository.domain_or_new(&store, &self.settings.domain, random))?;
+        let access = self.with_random(|random| repository.domain_or_new(&store, self.settings.one_domain(), random))?;
         Ok(self.domain_with(&store, &repository, access))
     }
 
@@ -209,7 +253,7 @@ impl Context {
     /// The domain of a repository that is open, in the hands of upkeep.
     pub(crate) fn keeper_of(&self, opened: &Opened) -> Result<Keeper, Failure> {
         let Opened { store, repository, .. } = opened;
-        let access = repository.domain(store, &self.settings.domain)?;
+        let access = repository.domain(store, self.settings.one_domain())?;
         let domain = self.domain_with(store, repository, access);
         Ok(Keeper::new(domain, Arc::new(repository.upkeep()?))?)
     }
@@ -218,10 +262,10 @@ impl Context {
     pub(crate) fn domain_to_preview(&self) -> Result<Domain, Failure> {
         let Opened { store, repository, .. } = self.open()?;
         repository.features.check(NeededBy::Write)?;
-        let access = match repository.domain(&store, &self.settings.domain) {
+        let access = match repository.domain(&store, self.settings.one_domain()) {
             Err(error) if error.class() == model::ErrorClass::Missing => {
                 let nowhere = (self.open_store)("memory:", OpenMode::Create)?;
-                self.with_random(|random| repository.domain_or_new(&nowhere, &self.settings.domain, random))?
+                self.with_random(|random| repository.domain_or_new(&nowhere, self.settings.one_domain(), random))?
             }
             access => access?,
         };

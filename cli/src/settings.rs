@@ -30,6 +30,9 @@ pub(crate) enum SecretFrom {
     Terminal,
 }
 
+/// The domain of whoever names none.
+const DOMAIN_DEFAULT: &str = "default";
+
 /// What holds for the whole run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -45,8 +48,8 @@ pub(crate) struct Settings {
     pub(crate) memory_budget_bytes: usize,
     /// Bytes a second; 0: no limit.
     pub(crate) bandwidth_bytes: u64,
-    /// Name of the domain.
-    pub(crate) domain: String,
+    /// Name of the domain, if anybody said so.
+    pub(crate) domain: Option<String>,
     /// How results are printed.
     pub(crate) format: Format,
     /// How much is said.
@@ -54,6 +57,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// The domain that a command works on which works on one.
+    pub(crate) fn one_domain(&self) -> &str {
+        self.domain.as_deref().unwrap_or(DOMAIN_DEFAULT)
+    }
+
     /// Puts both together.
     pub(crate) fn new(global: Global, environment: &Environment) -> Result<Settings, Failure> {
         // A variable that is set to nothing is not set.

@@ -35,15 +35,15 @@ pub struct Reference {
 }
 
 impl Reference {
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self) -> Result<Vec<u8>, Error> {
         let mut encoder = Encoder::new();
         encoder.u8(if self.checkpoint { CHECKPOINT } else { 0 }).svarint(self.created_ms);
         match &self.parent {
             None => encoder.u8(0),
             Some(parent) => encoder.u8(1).raw(&parent.0),
         };
-        self.packs.encode(&mut encoder);
-        encoder.finish()
+        self.packs.encode(&mut encoder)?;
+        Ok(encoder.finish())
     }
 
     /// Reads a reference part's plaintext.
@@ -77,7 +77,7 @@ pub struct Point {
 }
 
 impl Point {
-    /// The bytes of the object; `salt` is random and fresh.
+    /// The bytes of the object; `salt` is random and fresh. `Invalid`: it would need more packs than a reader takes.
     pub fn seal(
         &self,
         binding: Binding<'_>,
@@ -86,7 +86,7 @@ impl Point {
         salt: [u8; 32],
     ) -> Result<Vec<u8>, Error> {
         let mut writer = SectionWriter::new(Sealer::new(binding, &[structure, metadata], salt)?);
-        writer.add(BlobKind::Reference, &self.reference.encode())?;
+        writer.add(BlobKind::Reference, &self.reference.encode()?)?;
         let description = serde_json::to_vec(&self.description)
             .map_err(|error| Error::Bug(format!("a description is not JSON: {error}")))?;
         writer.add(BlobKind::Description, &description)?;

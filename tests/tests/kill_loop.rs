@@ -1,9 +1,11 @@
-//! The kill loop: the real program on real stores, killed with SIGKILL at random instants of backups, collections and restores, hundreds of times if asked.
+//! The kill loop: the real program on real stores, killed with SIGKILL at random instants of backups, collections, restores and replications, hundreds of times if asked.
 //!
 //! In: the program `holdfast`, a folder and an S3 server, and a seed: `HOLDFAST_SEED=7 HOLDFAST_ROUNDS=300`. Out: after every kill nothing that was reported is lost or
 //! damaged, and what was sent is not sent again. Never: looks into the program; what it stored is read by the program itself and by a reader in another language.
 //! The seed decides what is done and when, not where exactly a kill falls: that is the machine's.
 
+#[path = "kill_loop/copies.rs"]
+mod copies;
 #[path = "kill_loop/machine.rs"]
 mod machine;
 #[path = "kill_loop/rounds.rs"]

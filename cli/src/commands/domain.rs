@@ -109,7 +109,8 @@ fn list(context: &Context) -> Result<Exit, Failure> {
 fn rotate_keys(context: &Context) -> Result<Exit, Failure> {
     let Opened { store, repository, .. } = context.open()?;
     repository.features.check(NeededBy::Write)?;
-    let access = context.with_random(|random| repository.rotate_domain(&store, &context.settings.domain, random))?;
+    let access =
+        context.with_random(|random| repository.rotate_domain(&store, context.settings.one_domain(), random))?;
     let newest = access.sets().first().ok_or(repository::keys::KeyError::Bug("a rotation left no keys"))?;
     let rotated = Rotated { epoch: newest.epoch, key: newest.id.to_string() };
     context.output.value(&rotated, |out| {
@@ -124,7 +125,7 @@ fn rotate_keys(context: &Context) -> Result<Exit, Failure> {
 fn retire_keys(context: &Context, options: &Retire) -> Result<Exit, Failure> {
     let Opened { store, repository, .. } = context.open()?;
     repository.features.check(NeededBy::Collect)?;
-    let access = repository.domain(&store, &context.settings.domain)?;
+    let access = repository.domain(&store, context.settings.one_domain())?;
     let sets = match options.dry_run {
         true => key_use(&store, &access)?.into_iter().map(|used| (used, false)).collect(),
         false => destroy_unused_keys(&store, &access)?,

@@ -56,7 +56,8 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
     let keys = KeysToRepair { missing: options.missing_keys, dry_run: options.dry_run };
     let stores = (&opened.store, &other);
     // Before the domain is opened: with its keys.
-    let (mut repaired, mut not_repaired) = repair_keys(&opened.repository, &context.settings.domain, stores, keys)?;
+    let (mut repaired, mut not_repaired) =
+        repair_keys(&opened.repository, context.settings.one_domain(), stores, keys)?;
     let keeper = context.keeper_of(&opened)?;
     let progress = Arc::new(CheckProgress::default());
     let engine = RepairOptions {

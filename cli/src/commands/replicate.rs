@@ -1,10 +1,9 @@
 //! `replicate`: restore points are copied into another store, which becomes a replica of this repository.
 //!
-//! In: where the replica is or shall be, and which volumes. Out: what was copied, what was not and why; with `--dry-run` what would be. Never: decides anything; the engine
-//! does.
+//! In: where the replica is or shall be, and which domains and volumes. Out: what was copied, what was not and why; with `--dry-run` what would be. Never: decides
+//! anything; the engine does, domain by domain. A domain that cannot be opened does not hold up the others.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use repository::store::{OpenError, OpenMode, Requests, Store};
@@ -17,7 +16,7 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::opening::Context;
+use crate::opening::{Context, OneDomain};
 use crate::output::escape;
 use crate::progress;
 use crate::quantity::{bytes_text, count_text};
@@ -42,6 +41,7 @@ pub(crate) struct Options {
 #[derive(Serialize)]
 struct Report<'a> {
     dry_run: bool,
+    domains: Vec<DomainRow<'a>>,
     replicated: Vec<String>,
     present: u64,
     hidden: u64,
@@ -49,6 +49,14 @@ struct Report<'a> {
     damaged: &'a [DamagedCopy],
     keys_left: &'a [String],
     statistics: Statistics,
+}
+
+#[derive(Serialize)]
+struct DomainRow<'a> {
+    domain: String,
+    name: Option<&'a str>,
+    /// Why nothing of it was copied, if so.
+    problem: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -69,23 +77,46 @@ struct Statistics {
 
 /// Replicates, or says what would be copied.
 pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure> {
-    let progress = Arc::new(ReplicateProgress::default());
-    let source = context.domain_to_read()?;
+    let domains = context.domains_to_read()?;
     let engine = ReplicateOptions {
-        volumes: options.volume.iter().map(|name| source.volume_id(name)).collect(),
         hidden: options.hidden,
         memory_budget_bytes: context.settings.memory_budget_bytes as u64,
         cancel: interrupt::listen(&context.runtime)?,
-        progress: progress.clone(),
+        ..ReplicateOptions::default()
     };
     let target = target(context, options)?;
+    let progress = engine.progress.clone();
+    let work = || replicate_each(&domains, &target, &engine, options);
     let done = match options.dry_run {
-        true => plan_replication(&source, &target, &engine)?,
-        false => progress::shown(&context.output, || line(&progress), || replicate(&source, &target, &engine))?,
+        true => work()?,
+        false => progress::shown(&context.output, || line(&progress), work)?,
     };
-    let report = report(&done, options.dry_run);
+    let report = report(&done, &domains, options.dry_run);
     context.output.value(&report, |out| text(out, &report))?;
-    Ok(if done.damaged.is_empty() { Exit::Done } else { Exit::Damaged })
+    Ok(match () {
+        () if !done.damaged.is_empty() => Exit::Damaged,
+        () if domains.iter().any(|domain| domain.opened.is_err()) => Exit::Partial,
+        () => Exit::Done,
+    })
+}
+
+/// One domain after the other, and one report of all.
+fn replicate_each(
+    domains: &[OneDomain],
+    target: &Store,
+    engine: &ReplicateOptions,
+    options: &Options,
+) -> Result<ReplicateReport, Failure> {
+    let mut done = ReplicateReport::default();
+    for source in domains.iter().filter_map(|domain| domain.opened.as_ref().ok()) {
+        let volumes = options.volume.iter().map(|name| source.volume_id(name)).collect();
+        let engine = ReplicateOptions { volumes, ..engine.clone() };
+        done.add(match options.dry_run {
+            true => plan_replication(source, target, &engine)?,
+            false => replicate(source, target, &engine)?,
+        });
+    }
+    Ok(done)
 }
 
 /// A folder is made where there is none, but not by a dry run.
@@ -108,10 +139,16 @@ fn line(progress: &ReplicateProgress) -> String {
     )
 }
 
-fn report(done: &ReplicateReport, dry_run: bool) -> Report<'_> {
+fn report<'a>(done: &'a ReplicateReport, domains: &'a [OneDomain], dry_run: bool) -> Report<'a> {
     let left = |left: &NotReplicated| Left { point: left.point.session.to_string(), why: left.why };
+    let row = |domain: &'a OneDomain| DomainRow {
+        domain: domain.id.to_string(),
+        name: domain.name.as_deref(),
+        problem: domain.opened.as_ref().err().map(String::as_str),
+    };
     Report {
         dry_run,
+        domains: domains.iter().map(row).collect(),
         replicated: done.replicated.iter().map(|point| point.session.to_string()).collect(),
         present: done.present,
         hidden: done.hidden,
@@ -131,6 +168,12 @@ fn report(done: &ReplicateReport, dry_run: bool) -> Report<'_> {
 
 fn text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
     let would = if report.dry_run { "would be " } else { "" };
+    for DomainRow { domain, name, problem } in &report.domains {
+        if let Some(problem) = problem {
+            let name = escape(name.unwrap_or(domain).as_bytes());
+            writeln!(out, "nothing of domain {name} is replicated: {}", escape(problem.as_bytes()))?;
+        }
+    }
     for left in &report.not_replicated {
         let why = match left.why {
             WhyNot::DoomedAtTarget => "the replica has removed it before",

@@ -64,6 +64,66 @@ fn a_replica_restores_keeps_more_and_becomes_the_repository_when_the_first_is_lo
 }
 
 #[test]
+fn every_domain_is_replicated_unless_one_is_named() {
+    let place = Place::new();
+    place.write("source/file", noise(1, 300_000));
+    let first = place.backup("v", "source");
+    place.write("other/file", noise(2, 300_000));
+    let second = place.json(&["--domain", "team", "backup", "--volume", "v", "other"])["point"].clone();
+
+    let one = place.json(&["--domain", "team", "replicate", "--to", "one"]);
+    assert_eq!((&one["replicated"], count(&one, "domains")), (&Value::from(vec![second.clone()]), 1));
+    let planned = place.json(&["replicate", "--to", "replica", "--dry-run"]);
+    let all = place.json(&["replicate", "--to", "replica"]);
+    assert_eq!(all["replicated"], Value::from(vec![Value::from(first.clone()), second.clone()]));
+    let mut names: Vec<&str> =
+        all["domains"].as_array().unwrap().iter().filter_map(|row| row["name"].as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["default", "team"]);
+    let counts = |report: &Value, member: &str| report["statistics"][member].as_u64().unwrap();
+    for member in ["packs", "bytes"] {
+        assert_eq!(counts(&planned, member), counts(&all, member), "{member}");
+    }
+    assert!(counts(&all, "packs") > counts(&one, "packs"));
+    assert_eq!(counts(&all, "keys"), 3, "one of the repository and one of each domain");
+    let second = second.as_str().unwrap();
+    for (domain, point, seed) in [("default", &*first, 1), ("team", second, 2)] {
+        let to = format!("restored-{domain}");
+        at_replica(&place, 0, &["--domain", domain, "restore", point, "--to", &to]);
+        assert_eq!(std::fs::read(place.path(to).join("file")).unwrap(), noise(seed, 300_000), "{domain}");
+    }
+    let again = place.json(&["replicate", "--to", "replica"]);
+    assert_eq!((count(&again, "replicated"), &again["present"]), (0, &Value::from(2)));
+}
+
+#[test]
+fn a_domain_that_cannot_be_opened_is_named_and_holds_up_nobody() {
+    let place = Place::new();
+    place.write("source/file", noise(1, 300_000));
+    let first = place.backup("v", "source");
+    let before = place.files("repo");
+    place.run(["--domain", "team", "backup", "source"]).expect(0);
+    let keys = place.files("repo").into_iter().filter(|file| !before.contains(file));
+    let keys: Vec<_> = keys.filter(|file| file.extension().is_some_and(|end| end == "key")).collect();
+    assert_eq!(keys.len(), 1);
+    let mut bytes = std::fs::read(&keys[0]).unwrap();
+    bytes[150] ^= 1;
+    std::fs::write(&keys[0], bytes).unwrap();
+    for words in [&["replicate", "--to", "replica", "--dry-run"][..], &["replicate", "--to", "replica"]] {
+        let report = place.json_with(3, words);
+        assert_eq!(report["replicated"], Value::from(vec![first.clone()]));
+        let problems: Vec<&str> =
+            report["domains"].as_array().unwrap().iter().filter_map(|row| row["problem"].as_str()).collect();
+        assert!(problems.len() == 1 && problems[0].contains("keys"), "{report}");
+    }
+    let said = place.run(["replicate", "--to", "replica"]);
+    said.expect(3);
+    assert!(said.text().contains("nothing of domain "), "{}", said.text());
+    assert!(!place.files("replica").iter().any(|file| file.file_name() == keys[0].file_name()));
+    place.json(&["--domain", "default", "replicate", "--to", "replica"]);
+}
+
+#[test]
 fn damage_is_named_with_its_place_and_the_rest_is_replicated() {
     let place = Place::new();
     for (volume, seed) in [("a", 1), ("b", 2)] {

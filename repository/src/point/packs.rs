@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use model::SessionId;
 
+use crate::Error;
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::tree::PackId;
 
@@ -133,7 +134,15 @@ impl PackSet {
         self.sessions.is_empty()
     }
 
-    pub(super) fn encode(&self, encoder: &mut Encoder) {
+    /// Refuses what no reader would take: a restore point must not be committed that nobody can open.
+    pub(super) fn encode(&self, encoder: &mut Encoder) -> Result<(), Error> {
+        let (packs, sessions) = (self.len() as u64, self.sessions.len());
+        if packs > PACKS_MAX || sessions > SESSIONS_MAX {
+            return Err(Error::Invalid(format!(
+                "this restore point would need {packs} packs of {sessions} sessions, and no reader takes more than {PACKS_MAX} of {SESSIONS_MAX}; nothing was committed: \
+                 back up under another volume name, which begins anew, with a larger memory budget so that packs are larger, or divide the source among several volumes"
+            )));
+        }
         encoder.varint(self.sessions.len() as u64);
         for (session, packs) in &self.sessions {
             encoder.raw(&session.0).varint(packs.by_start.len() as u64);
@@ -143,6 +152,7 @@ impl PackSet {
                 end = range.end;
             }
         }
+        Ok(())
     }
 
     pub(super) fn decode(decoder: &mut Decoder<'_>) -> Result<PackSet, DecodeError> {
@@ -234,7 +244,7 @@ mod tests {
             whole.sessions.retain(|_, ranges| !ranges.by_start.is_empty());
             prop_assert_eq!(&single, &whole);
             let mut encoder = Encoder::new();
-            whole.encode(&mut encoder);
+            whole.encode(&mut encoder).unwrap();
             let bytes = encoder.finish();
             let mut decoder = Decoder::new(&bytes);
             prop_assert_eq!(PackSet::decode(&mut decoder), Ok(whole));
@@ -247,6 +257,37 @@ mod tests {
         encoder.varint(1).raw(&[7; 16]).varint(0).raw(&[0; 3]);
         let bytes = encoder.finish();
         assert_eq!(PackSet::decode(&mut Decoder::new(&bytes)), Err(DecodeError::Value("session without packs")));
+    }
+
+    fn written_and_read(set: &PackSet) -> Result<Result<PackSet, DecodeError>, Error> {
+        let mut encoder = Encoder::new();
+        set.encode(&mut encoder)?;
+        Ok(PackSet::decode(&mut Decoder::new(&encoder.finish())))
+    }
+
+    #[test]
+    fn as_many_packs_are_written_as_are_read_and_not_one_more() {
+        let mut set = PackSet::default();
+        let half = PACKS_MAX / 2;
+        for session in [1, 2] {
+            set.sessions.entry(SessionId([session; 16])).or_default().add(7..7 + half, DATA);
+        }
+        assert_eq!(set.len() as u64, PACKS_MAX);
+        assert_eq!(written_and_read(&set).unwrap().as_ref(), Ok(&set));
+        set.add(PackId { session: SessionId([1; 16]), seq: 0 }, DATA);
+        let error = written_and_read(&set).unwrap_err();
+        assert!(error.to_string().contains("4194305 packs"), "{error}");
+    }
+
+    #[test]
+    fn as_many_sessions_are_written_as_are_read_and_not_one_more() {
+        let session = |number: usize| SessionId((number as u128).to_be_bytes());
+        let mut set = PackSet::default();
+        (0..SESSIONS_MAX).for_each(|number| set.add(PackId { session: session(number), seq: 0 }, DATA));
+        assert_eq!(written_and_read(&set).unwrap().as_ref(), Ok(&set));
+        set.add(PackId { session: session(SESSIONS_MAX), seq: 0 }, DATA);
+        let error = written_and_read(&set).unwrap_err();
+        assert!(error.to_string().contains("262145 sessions"), "{error}");
     }
 
     #[test]

@@ -89,7 +89,7 @@ proptest! {
             set.add(pack(session, u32::from(seq)), PackContent { data, tables: !data });
         }
         let mut encoder = Encoder::new();
-        set.encode(&mut encoder);
+        set.encode(&mut encoder).unwrap();
         let bytes = encoder.finish();
         let mut decoder = Decoder::new(&bytes);
         prop_assert_eq!(PackSet::decode(&mut decoder), Ok(set));

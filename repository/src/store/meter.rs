@@ -57,6 +57,21 @@ impl Requests {
     }
 }
 
+impl std::ops::Add for Requests {
+    type Output = Requests;
+
+    fn add(self, other: Requests) -> Requests {
+        Requests {
+            put: self.put + other.put,
+            get: self.get + other.get,
+            list: self.list + other.list,
+            delete: self.delete + other.delete,
+            bytes_sent: self.bytes_sent + other.bytes_sent,
+            bytes_received: self.bytes_received + other.bytes_received,
+        }
+    }
+}
+
 /// The counters behind [`Requests`], shared by every clone of a store.
 #[derive(Debug, Default)]
 pub(super) struct Counters {

@@ -8,7 +8,7 @@
 //! a point or an announcement fail their tags under their own name; a name that was collected here is not asked for; a point is brought back only where one half of it is
 //! still here, unmarked, together with every pack that it needs; a key that was destroyed on purpose is left alone.
 //!
-//! The session announces the points that it works for (W1, W2), so that no collector takes a pack while it is put back.
+//! The session announces the points that it works for (W1, W2), so that no collector takes a pack while it is put back, and shows that it is alive as a backup does.
 
 mod keys;
 mod packs;
@@ -73,6 +73,7 @@ pub fn repair(keeper: &Keeper, other: &Store, options: &RepairOptions) -> Result
         domain,
         copy: domain.on(other.clone()),
         options,
+        session: None,
         repaired: BTreeMap::new(),
         not_repaired: BTreeMap::new(),
     };
@@ -124,6 +125,8 @@ struct Repairer<'a> {
     /// The same domain in the other store.
     copy: Domain,
     options: &'a RepairOptions,
+    /// What the round at hand announced.
+    session: Option<Session>,
     /// By object: what was wrong.
     repaired: BTreeMap<String, String>,
     /// By object: why not.
@@ -135,20 +138,28 @@ impl Repairer<'_> {
     fn round(&mut self, found: &CheckReport) -> Result<(), Error> {
         let halves = self.find_halves(found)?;
         let pins = self.pins(found, &halves);
-        let session = match pins.first() {
+        self.session = match pins.first() {
             Some(first) if !self.options.dry_run => {
                 Some(Session::open(self.domain, first.volume, pins.clone(), &self.options.writer)?)
             }
             _ => None,
         };
         // W2: only what is valid still.
-        let kept: BTreeSet<PointId> = match &session {
+        let kept: BTreeSet<PointId> = match &self.session {
             Some(session) => session.pins().iter().copied().collect(),
             None => pins.into_iter().collect(),
         };
         // Packs first: a point is put only when all that it needs is there.
         self.repair_packs(found, &kept)?;
         self.repair_points(&halves, &kept)
+    }
+
+    /// Called before each object: as long as a repair is at work, no collector takes its session for dead and with it what it pins.
+    fn show_life(&self) {
+        if let Some(session) = &self.session {
+            // What it puts lies under the sessions of others, so none of it is a sign of this one.
+            session.show_life(0);
+        }
     }
 
     fn done(&mut self, object: String, what: String) {

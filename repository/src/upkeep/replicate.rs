@@ -89,7 +89,7 @@ pub fn replicate(source: &Domain, target: &Store, options: &ReplicateOptions) ->
     let looked = look::look(&places, options, &mut report)?; // R0
     // After the list of points: what these need was there before them.
     place::copy_domain_keys(&places, &mut report)?;
-    options.progress.points_total.store(looked.lacking.len() as u64, Ordering::Relaxed);
+    options.progress.points_total.fetch_add(looked.lacking.len() as u64, Ordering::Relaxed);
     copy::copy(&places, &looked, options, &mut report)?; // R1 to R5
     report.source_requests = source.store().requests().since(sent.0);
     report.target_requests = target.requests().since(sent.1);

@@ -9,10 +9,11 @@ use crate::Error;
 use crate::domain::Domain;
 use crate::session::{PointId, Session};
 
+use super::BackupOptions;
 use super::journal::{Journal, Resumable};
 use super::packer::Destination;
 use super::parent::Parent;
-use super::{BackupOptions, Shares};
+use super::shares::Shares;
 
 /// So many of the newest restore points are tried before a run begins from nothing.
 const CANDIDATES_MAX: usize = 3;

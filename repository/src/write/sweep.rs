@@ -14,22 +14,25 @@ use crate::Error;
 use crate::source::{Directory, FileType, Source, SourceError, Stat, Time};
 use crate::table::TableRun;
 use crate::tree::key::ROOT_NODE;
-use crate::tree::{Class, Entry, Head, Inode, Merged, MissedWhat, Row, Run, Value, key};
+use crate::tree::{Class, Entry, Head, Inode, Merged, MissedWhat, Run, Value, key};
 
 use super::Progress;
 use super::ahead::Ahead;
-use super::content;
+use super::cost::Cost;
+use super::drive::report_of;
 use super::evacuate::Evacuation;
-use super::frontier::{At, Frontier, NewNames, Newcomers, Task};
-use super::inode::{add_attributes, entry_of, has_own_row, inode_of, is_same_file, is_settled, is_unchanged};
+use super::frontier::{At, Frontier, Newcomers, Task};
+use super::inode::{add_attributes, inode_of, is_settled};
 use super::parent::{Lookup, Parent};
 use super::path::DirectoryPath;
-use super::pipeline::{Piece, Pipeline};
+use super::pipeline::Pipeline;
 use super::recorder::Recorder;
 use super::tally::Tally;
 
+mod entry;
 mod file;
 mod moved;
+mod names;
 mod vanished;
 
 pub(super) use vanished::Vanished;
@@ -202,281 +205,6 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         Ok(())
     }
 
-    /// One name of a directory.
-    fn name(&mut self, at: At<'_>, directory: &OpenDirectory<'s>, known: Option<Entry>) -> Result<(), Error> {
-        let (node, path, name) = at;
-        let stat = match directory.stat(name) {
-            Ok(Some(stat)) => stat,
-            Ok(None) => return known.map_or(Ok(()), |entry| self.vanish(node, name, entry)),
-            Err(SourceError::Gone { .. }) => return known.map_or(Ok(()), |entry| self.vanish(node, name, entry)),
-            Err(error) => {
-                for entry in known.iter().filter(|entry| entry.inode.is_none()) {
-                    self.kept.entry(entry.child).or_insert(None);
-                }
-                return self.unread((node, path, name), known.is_some(), error);
-            }
-        };
-        self.count(&stat);
-        let Some(entry) = known else { return self.new_name(at, directory, &stat) };
-        let inode = match (&entry.inode, &mut self.lookup) {
-            (None, Some(lookup)) => lookup.inode(entry.child)?,
-            (inode, _) => inode.clone(),
-        };
-        if !self.is_same_file(&entry, inode.as_ref(), &stat) || self.is_taken(&entry, &stat) {
-            self.vanish(node, name, entry)?;
-            return self.new_name(at, directory, &stat);
-        }
-        self.existing(at, directory, &stat, Old { entry, inode, moved: false })
-    }
-
-    /// Stamps and handles say something of the volume that they were taken of. Of another, names alone decide, and everything is read.
-    fn trusts(&self) -> bool {
-        self.parts.parent.is_none_or(|parent| !parent.is_foreign())
-    }
-
-    fn is_unchanged(&self, old: &Inode, stat: &Stat) -> bool {
-        self.trusts() && is_unchanged(old, stat)
-    }
-
-    fn is_same_file(&self, entry: &Entry, old: Option<&Inode>, stat: &Stat) -> bool {
-        match self.trusts() {
-            true => is_same_file(entry.file_type, old, stat),
-            false => entry.file_type == stat.file_type,
-        }
-    }
-
-    /// What a row says that is replaced now. One that several names share is replaced once.
-    fn hide(&mut self, old: &Old) {
-        if old.moved || (old.entry.inode.is_none() && !self.hidden.insert(old.entry.child)) {
-            return;
-        }
-        old.inode.iter().for_each(|inode| self.parts.pipeline.rows.hide(inode));
-    }
-
-    /// True if the node of an entry is another file in this run already, or the file has another node: only possible where names decide.
-    fn is_taken(&self, entry: &Entry, stat: &Stat) -> bool {
-        let node_is_taken = self.kept.get(&entry.child).copied().flatten().is_some_and(|inode| inode != stat.inode);
-        let file_has_node =
-            has_own_row(stat) && self.linked.get(&stat.inode).is_some_and(|child| *child != entry.child);
-        node_is_taken || file_has_node
-    }
-
-    /// A name that means the same file as in the parent, or one that was found again under another name.
-    fn existing(&mut self, at: At<'_>, directory: &OpenDirectory<'s>, stat: &Stat, old: Old) -> Result<(), Error> {
-        let child = old.entry.child;
-        if old.entry.inode.is_none() {
-            self.kept.insert(child, Some(stat.inode));
-        }
-        let unchanged = old.inode.as_ref().is_some_and(|inode| self.is_unchanged(inode, stat))
-            && old.entry.inode.is_some() != has_own_row(stat);
-        let stays = self.stays(child, old.inode.as_ref());
-        match stat.file_type {
-            FileType::Directory => {
-                self.frontier.add(at, child, true);
-                if unchanged && stays { Ok(()) } else { self.other(at, directory, stat, child, Some(&old)) }
-            }
-            FileType::Regular if has_own_row(stat) => self.linked_file(at, directory, stat, child, Some(old)),
-            FileType::Regular if unchanged && stays => Ok(()),
-            FileType::Regular if unchanged && content::has_blocks(old.inode.as_ref()) => {
-                self.moved_file(at, directory, stat, (child, old)).map(drop)
-            }
-            FileType::Regular => self.soon(at, directory, stat, (child, Some(old))),
-            _ if unchanged && stays => {
-                if has_own_row(stat) {
-                    self.linked.insert(stat.inode, child);
-                }
-                Ok(())
-            }
-            _ => self.other(at, directory, stat, child, Some(&old)),
-        }
-    }
-
-    /// A name that the parent does not have in this directory.
-    fn new_name(&mut self, at: At<'_>, directory: &OpenDirectory<'s>, stat: &Stat) -> Result<(), Error> {
-        if self.parts.parent.is_none() {
-            return self.new_entry(at, directory, stat);
-        }
-        match stat.file_type {
-            FileType::Directory => self.new_directories.add(at),
-            _ if self.new_files.len() < WAITING_MAX => self.new_files.add(at),
-            _ => return self.new_entry(at, directory, stat),
-        }
-        Ok(())
-    }
-
-    /// A new name whose time has come: an old file under another name, or a new file.
-    fn new_entry(&mut self, at: At<'_>, directory: &OpenDirectory<'s>, stat: &Stat) -> Result<(), Error> {
-        if let Some(entry) = self.parts.vanished.take(stat)? {
-            let child = entry.child;
-            let inode = match (&entry.inode, &mut self.lookup) {
-                (None, Some(lookup)) => lookup.inode(child)?,
-                (inode, _) => inode.clone(),
-            };
-            // Its row stands under another name, so a new one is written whatever the stamp says.
-            let moved = Inode { settled: false, ..inode.unwrap_or_default() };
-            return self.existing(
-                at,
-                directory,
-                stat,
-                Old {
-                    entry: Entry { inode: entry.inode.map(|_| moved.clone()), ..entry },
-                    inode: Some(moved),
-                    moved: true,
-                },
-            );
-        }
-        match stat.file_type {
-            FileType::Directory => {
-                let child = self.new_node();
-                self.frontier.add(at, child, false);
-                self.other(at, directory, stat, child, None)
-            }
-            FileType::Regular if has_own_row(stat) => {
-                let child = self.linked.get(&stat.inode).copied().unwrap_or(0);
-                if child == 0 {
-                    let child = self.new_node();
-                    return self.linked_file(at, directory, stat, child, None);
-                }
-                self.add_name(at, stat, child)
-            }
-            FileType::Regular => {
-                let child = self.new_node();
-                self.soon(at, directory, stat, (child, None))
-            }
-            _ => {
-                if let Some(child) = self.linked.get(&stat.inode).copied().filter(|_| has_own_row(stat)) {
-                    return self.add_name(at, stat, child);
-                }
-                let child = self.new_node();
-                self.other(at, directory, stat, child, None)
-            }
-        }
-    }
-
-    /// Another name of a file whose inode has been written already.
-    fn add_name(&mut self, at: At<'_>, stat: &Stat, child: u64) -> Result<(), Error> {
-        let entry = Entry { child, file_type: stat.file_type, inode: None };
-        self.add(Class::Tree, key::entry(at.0, at.2), Value::Entry(entry), Vec::new(), 0)
-    }
-
-    /// Anything without content: attributes and stat. `old`: what the parent has under this name.
-    fn other(
-        &mut self,
-        at: At<'_>,
-        directory: &OpenDirectory<'s>,
-        stat: &Stat,
-        child: u64,
-        old: Option<&Old>,
-    ) -> Result<(), Error> {
-        let (node, path, name) = at;
-        let mut inode = inode_of(stat, is_settled(stat, self.parts.started));
-        let mut piece = Vec::new();
-        if self.attributes((node, path, name), directory, stat, (&mut inode, &mut piece))? {
-            if has_own_row(stat) {
-                self.linked.insert(stat.inode, child);
-            }
-            old.into_iter().for_each(|old| self.hide(old));
-            self.entry((node, name), stat, (child, inode), piece, 0)?;
-        }
-        Ok(())
-    }
-
-    /// Reads attributes into the inode; false: the entry is gone.
-    fn attributes(
-        &mut self,
-        at: At<'_>,
-        directory: &OpenDirectory<'s>,
-        stat: &Stat,
-        into: (&mut Inode, &mut Vec<u8>),
-    ) -> Result<bool, Error> {
-        let (node, path, name) = at;
-        match directory.attributes(name, stat) {
-            Ok(attributes) => {
-                if !add_attributes(into.0, attributes, into.1, PIECE_BYTES_MAX) {
-                    self.miss((node, path, name), MissedWhat::Mixed, ATTRIBUTES_TOO_LARGE);
-                }
-                Ok(true)
-            }
-            Err(SourceError::Gone { .. }) => Ok(false),
-            Err(error) if error.ends_the_run() => Err(error.into()),
-            Err(error) => {
-                into.0.settled = false;
-                self.miss((node, path, name), MissedWhat::Mixed, &error.to_string());
-                Ok(true)
-            }
-        }
-    }
-
-    /// Writes an entry, and its inode where that belongs.
-    fn entry(
-        &mut self,
-        at: (u64, &[u8]),
-        stat: &Stat,
-        inode: (u64, Inode),
-        piece: Vec<u8>,
-        sign_bytes: usize,
-    ) -> Result<(), Error> {
-        let (child, inode) = inode;
-        let (entry, own_row) = entry_of(child, stat, inode);
-        let entry_key = key::entry(at.0, at.1);
-        match own_row {
-            None => {
-                // The last name of several takes the inode into its own row.
-                if self.kept.contains_key(&child) {
-                    self.add(Class::Tree, key::inode(child), Value::Tombstone, Vec::new(), 0)?;
-                }
-                self.add(Class::Tree, entry_key, Value::Entry(entry), piece, sign_bytes)
-            }
-            Some(inode) => {
-                self.add(Class::Tree, entry_key, Value::Entry(entry), Vec::new(), 0)?;
-                self.add(Class::Tree, key::inode(child), Value::Inode(inode), piece, sign_bytes)
-            }
-        }
-    }
-
-    /// Adds a row: at once, or when the piece that it refers to is in a blob.
-    fn add(
-        &mut self,
-        class: Class,
-        key: Vec<u8>,
-        value: Value,
-        piece: Vec<u8>,
-        sign_bytes: usize,
-    ) -> Result<(), Error> {
-        if piece.is_empty() {
-            self.parts.pipeline.rows.add(class, key, value);
-            return Ok(());
-        }
-        self.parts.pipeline.add_piece(Piece { bytes: piece, class, row: Row { key, value }, sign_bytes })
-    }
-
-    /// New names of one directory, whose time has come.
-    fn newcomers(&mut self, names: NewNames) -> Result<(), Error> {
-        let (node, path) = (names.directory, names.path.clone());
-        let directory = match self.parts.source.directory(&path.names()) {
-            Ok(directory) => OpenDirectory::from(directory),
-            Err(SourceError::Gone { .. }) => return Ok(()),
-            Err(error) if error.ends_the_run() => return Err(error.into()),
-            Err(error) => {
-                let why = error.to_string();
-                for name in names {
-                    self.miss((node, &path, &name), MissedWhat::Absent, &why);
-                }
-                return Ok(());
-            }
-        };
-        for name in names {
-            let at = (node, &path, &*name);
-            match directory.stat(&name) {
-                Ok(Some(stat)) => self.new_entry(at, &directory, &stat)?,
-                Ok(None) | Err(SourceError::Gone { .. }) => {}
-                Err(error) => self.unread(at, false, error)?,
-            }
-            self.after_entry()?;
-        }
-        Ok(())
-    }
-
     /// Something could not be read: the run goes on, the restore point says so.
     fn unread(&mut self, at: At<'_>, known: bool, error: SourceError) -> Result<(), Error> {
         if error.ends_the_run() {
@@ -578,7 +306,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
     }
 
     fn checkpoint(&mut self) -> Result<(), Error> {
-        let report = super::report_of(&self.tally, self.parts.pipeline, &super::Cost::default());
+        let report = report_of(&self.tally, self.parts.pipeline, &Cost::default());
         let made = self.parts.recorder.checkpoint(self.parts.pipeline, self.next_node, report)?;
         tracing::info!(session = %made.session, "checkpoint");
         Ok(())

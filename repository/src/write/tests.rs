@@ -11,9 +11,12 @@ use tokio::runtime::Runtime;
 use super::parent::Parent;
 use super::space::Space;
 use super::*;
+use crate::codec::Encoder;
 use crate::domain::Domain;
 use crate::generated::{Dice, GeneratedSource, Kind, SeededRandom, Shape};
 use crate::keys::{OpenedRepository, Random, Recipient, init_repository};
+use crate::point::{PackSet, Reference};
+use crate::session::Session;
 use crate::store::Store;
 use crate::tree::{Class, PackId, Run};
 
@@ -52,10 +55,14 @@ impl World {
         Domain::new(store, access, self.repository.manifest.upkeep_public, self.random.clone(), clock)
     }
 
-    pub(super) fn backup(&self) -> Parent {
+    fn try_backup(&self) -> Result<BackupReport, Error> {
         self.source.clock().advance(Duration::from_secs(10));
         let options = BackupOptions { memory_budget_bytes: 32 << 20, workers: 2, ..BackupOptions::new(VOLUME, "test") };
-        let report = backup(&self.domain(), &self.source, &options).unwrap();
+        backup(&self.domain(), &self.source, &options)
+    }
+
+    pub(super) fn backup(&self) -> Parent {
+        let report = self.try_backup().unwrap();
         Parent::open(&self.domain(), report.point.volume, report.point, 1 << 20).unwrap()
     }
 }
@@ -82,6 +89,33 @@ fn assert_hints(point: &Parent, what: &str) {
     for class in [Class::Tree, Class::Content] {
         assert_eq!(hinted(&space, class), named(point, class), "{what}, {class:?}");
     }
+}
+
+/// Packs that nobody has, as many as asked for.
+fn claimed(packs: u64) -> PackSet {
+    let mut encoder = Encoder::new();
+    encoder.u8(0).svarint(0).u8(0).varint(1).raw(&[9; 16]).varint(1).varint(0).varint(packs).u8(1);
+    Reference::decode(&encoder.finish()).unwrap().packs
+}
+
+#[test]
+fn a_point_that_no_reader_would_take_is_not_committed() {
+    let shape = Shape::mixed();
+    let world = World::new(GeneratedSource::new(1, &shape));
+    let first = world.backup();
+    let (domain, volume) = (world.domain(), first.id().volume);
+    // The next point continues one that needs as many packs as any may.
+    let mut full = first.point().clone();
+    full.reference.packs.add_all(&claimed((4 << 20) - full.reference.packs.len() as u64));
+    full.reference.created_ms += 5_000;
+    let session = Session::open(&domain, volume, vec![first.id()], "test").unwrap();
+    let (full, _) = session.commit(&full).unwrap();
+    let points = Session::candidates(&domain, volume).unwrap();
+    assert!(points.contains(&full));
+    world.source.operate(&mut Dice::new(1), &shape, 2);
+    let error = world.try_backup().unwrap_err();
+    assert!(matches!(&error, Error::Invalid(why) if why.contains("no reader takes more")), "{error}");
+    assert_eq!(Session::candidates(&domain, volume).unwrap(), points);
 }
 
 #[test]

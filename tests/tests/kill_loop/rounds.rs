@@ -5,7 +5,8 @@
 use rand::Rng;
 use serde_json::Value;
 
-use super::machine::{Machine, Reported};
+use super::copies;
+use super::machine::{Ended, Machine, Which};
 use super::source::assert_holds;
 
 const VOLUME: &str = "killed";
@@ -13,35 +14,44 @@ const VOLUME: &str = "killed";
 const SENT_AGAIN_BYTES_MAX: u64 = 2 * (8 << 20) + (1 << 20);
 /// More points than this are forgotten now and then.
 const REPORTED_MAX: usize = 6;
-const COLLECT: [&str; 7] = ["gc", "--grace", "0", "--session-grace", "0", "--share-max", "100"];
+pub(crate) const COLLECT: [&str; 7] = ["gc", "--grace", "0", "--session-grace", "0", "--share-max", "100"];
 
 /// One round.
 pub(crate) fn one(machine: &mut Machine) {
-    match machine.dice.random_range(0..10) {
+    match machine.dice.random_range(0..16) {
         0..5 => backup(machine),
         5..7 => collect(machine),
         7 => restore(machine),
-        _ => backup_beside_a_collector(machine),
+        8..10 => backup_beside_a_collector(machine),
+        10..12 => copies::replicate(machine),
+        12..14 => copies::collect(machine),
+        _ => copies::replicate_beside_a_collector(machine),
     }
     assert_whole(machine);
 }
 
-/// The end: everything is collected, read, and restored.
+/// The end: everything is replicated, collected, read, and restored.
 pub(crate) fn end(machine: &mut Machine) {
     machine.say("the end".to_owned());
     backup_to_the_end(machine);
     for _ in 0..2 {
         machine.json(0, &COLLECT);
     }
-    let left = machine.json(0, &[&COLLECT[..], &["--dry-run"]].concat());
+    assert_nothing_is_left(machine, Which::Original, &COLLECT);
+    copies::end(machine);
+    for point in &machine.reported {
+        assert_restores(machine, Which::Original, point);
+    }
+}
+
+/// A collector finds nothing more to do, and every pack that is there is needed and good.
+pub(crate) fn assert_nothing_is_left(machine: &Machine, which: Which, collect: &[&str]) {
+    let left = machine.json_of(which, 0, &[collect, &["--dry-run"]].concat());
     for member in ["packs_count", "packs_bytes"] {
-        assert_eq!(left[member], 0, "something was left behind: {left}");
+        assert_eq!(left[member], 0, "{which:?}: something was left behind: {left}");
     }
-    let checked = machine.json(0, &["check", "--read-data"]);
-    assert_eq!(checked["statistics"]["packs_not_needed"], 0, "{checked}");
-    for reported in std::mem::take(&mut machine.reported) {
-        assert_restores(machine, &reported);
-    }
+    let checked = machine.json_of(which, 0, &["check", "--read-data"]);
+    assert_eq!(checked["statistics"]["packs_not_needed"], 0, "{which:?}: {checked}");
 }
 
 fn backup_to_the_end(machine: &mut Machine) {
@@ -52,12 +62,13 @@ fn backup_to_the_end(machine: &mut Machine) {
 
 fn report_of(machine: &mut Machine, report: &Value) {
     let point = report["point"].as_str().expect("a point").to_owned();
-    machine.reported.push(Reported { point, state: machine.source.state() });
+    machine.states.insert(point.clone(), machine.source.state());
+    machine.reported.push(point);
 }
 
 /// A backup that printed its report before it was killed has made a restore point.
-fn note_backup(machine: &mut Machine, ended: Option<(i32, Vec<u8>, String)>, may_be_ended: bool) {
-    let Some((code, stdout, said)) = ended else { return };
+fn note_backup(machine: &mut Machine, ended: Option<Ended>, may_be_ended: bool) {
+    let Some(Ended { code, stdout, said }) = ended else { return };
     match code {
         0 => {
             let report = serde_json::from_slice(&stdout).expect("a report");
@@ -72,8 +83,8 @@ fn note_backup(machine: &mut Machine, ended: Option<(i32, Vec<u8>, String)>, may
 fn backup(machine: &mut Machine) {
     machine.source.change(&mut machine.dice);
     let before = not_needed_bytes(machine);
-    let child = machine.start(&["backup", "--volume", VOLUME, "source"]);
-    let ended = machine.kill(child);
+    let running = machine.start(Which::Original, &["backup", "--volume", VOLUME, "source"]);
+    let ended = machine.kill(running);
     note_backup(machine, ended, false);
     backup_to_the_end(machine);
     let sent_again = not_needed_bytes(machine).saturating_sub(before);
@@ -87,14 +98,9 @@ fn not_needed_bytes(machine: &Machine) -> u64 {
 
 /// A collector is killed, and run again.
 fn collect(machine: &mut Machine) {
-    while machine.reported.len() > REPORTED_MAX || (machine.reported.len() > 1 && machine.dice.random_ratio(1, 2)) {
-        // Never the newest: there is always something to restore.
-        let index = machine.dice.random_range(0..machine.reported.len() - 1);
-        let forgotten = machine.reported.remove(index);
-        machine.json(0, &["forget", &forgotten.point]);
-    }
-    let child = machine.start(&COLLECT);
-    if let Some((code, _, said)) = machine.kill(child) {
+    forget_some(machine);
+    let running = machine.start(Which::Original, &COLLECT);
+    if let Some(Ended { code, said, .. }) = machine.kill(running) {
         assert_eq!(code, 0, "{}: {said}", machine.round());
     }
     assert_whole(machine);
@@ -103,69 +109,80 @@ fn collect(machine: &mut Machine) {
     }
 }
 
+/// Forgets restore points, but never the newest: there is always something to restore.
+pub(crate) fn forget_some(machine: &mut Machine) {
+    while machine.reported.len() > REPORTED_MAX || (machine.reported.len() > 1 && machine.dice.random_ratio(1, 2)) {
+        let index = machine.dice.random_range(0..machine.reported.len() - 1);
+        let forgotten = machine.reported.remove(index);
+        machine.json(0, &["forget", &forgotten]);
+    }
+}
+
 /// A restore is killed, and goes on in place.
 fn restore(machine: &mut Machine) {
     let Some(newest) = machine.reported.last() else { return };
-    let (point, state) = (newest.point.clone(), newest.state.clone());
-    let child = machine.start(&["restore", &point, "--to", "restored", "--no-sync"]);
-    if let Some((code, _, said)) = machine.kill(child) {
+    let point = newest.clone();
+    let running = machine.start(Which::Original, &["restore", &point, "--to", "restored", "--no-sync"]);
+    if let Some(Ended { code, said, .. }) = machine.kill(running) {
         assert_eq!(code, 0, "{}: {said}", machine.round());
     }
     let words = ["restore", &point, "--to", "restored", "--in-place", "--remove-extra", "--no-sync"];
     machine.json(0, &words);
     let target = machine.path("restored");
-    assert_holds(&target, &state, machine.round());
+    assert_holds(&target, &machine.states[&point], machine.round());
     std::fs::remove_dir_all(target).expect("the restored tree is removed");
 }
 
-/// Both at once, each killed or not: a backup may be ended by the collector, which says so and loses nothing.
+/// Both at once, one of them killed: a backup may be ended by the collector, which says so and loses nothing.
 fn backup_beside_a_collector(machine: &mut Machine) {
     machine.source.change(&mut machine.dice);
-    let running = machine.start(&["backup", "--volume", VOLUME, "source"]);
-    let collector = machine.start(&COLLECT);
-    match machine.dice.random_ratio(1, 2) {
-        true => {
-            let ended = machine.kill(running);
-            note_backup(machine, ended, true);
-            let output = collector.wait_with_output().expect("it is waited for");
-            let code = output.status.code();
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(matches!(code, Some(0 | 4)), "{}: gc ended with {code:?}: {said}", machine.round());
-        }
+    let running = machine.start(Which::Original, &["backup", "--volume", VOLUME, "source"]);
+    let collector = machine.start(Which::Original, &COLLECT);
+    let (backed_up, collected) = match machine.dice.random_ratio(1, 2) {
+        true => (machine.kill(running), Some(machine.end(collector))),
         false => {
-            if let Some((code, _, said)) = machine.kill(collector) {
-                assert!(matches!(code, 0 | 4), "{}: gc ended with {code}: {said}", machine.round());
-            }
-            let output = running.wait_with_output().expect("it is waited for");
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            note_backup(machine, Some((output.status.code().unwrap_or(-1), output.stdout, said)), true);
+            let collected = machine.kill(collector);
+            (Some(machine.end(running)), collected)
         }
+    };
+    assert_collected(machine, collected);
+    note_backup(machine, backed_up, true);
+}
+
+/// A collector beside others may have to give way.
+pub(crate) fn assert_collected(machine: &Machine, ended: Option<Ended>) {
+    if let Some(Ended { code, said, .. }) = ended {
+        assert!(matches!(code, 0 | 4), "{}: gc ended with {code}: {said}", machine.round());
     }
 }
 
 /// Everything that was reported is there and whole, by the program; one point of it by the independent reader or a restore.
 fn assert_whole(machine: &mut Machine) {
-    let listed = machine.json(0, &["points"]);
-    let listed: Vec<&str> = listed.as_array().expect("a list").iter().filter_map(|row| row["point"].as_str()).collect();
-    for reported in &machine.reported {
-        assert!(listed.contains(&&*reported.point), "{}: {} is lost", machine.round(), reported.point);
-    }
-    let checked = machine.json(0, &["check"]);
-    assert_eq!(checked["outcome"], "ok", "{}: {checked}", machine.round());
+    assert_listed(machine, Which::Original, &machine.reported);
     if machine.reported.is_empty() {
         return;
     }
     let index = machine.dice.random_range(0..machine.reported.len());
-    let chosen = machine.reported.remove(index);
-    assert_restores(machine, &chosen);
-    machine.reported.insert(index, chosen);
+    assert_restores(machine, Which::Original, &machine.reported[index]);
 }
 
-fn assert_restores(machine: &Machine, reported: &Reported) {
-    let target = machine.path("independent");
-    if !machine.read_independently(&reported.point, &target) {
-        machine.json(0, &["restore", &reported.point, "--to", "independent", "--no-sync"]);
+/// All of these restore points are listed, and a check finds nothing.
+pub(crate) fn assert_listed<'a>(machine: &Machine, which: Which, points: impl IntoIterator<Item = &'a String>) {
+    let listed = machine.json_of(which, 0, &["points"]);
+    let listed: Vec<&str> = listed.as_array().expect("a list").iter().filter_map(|row| row["point"].as_str()).collect();
+    for point in points {
+        assert!(listed.contains(&&**point), "{}: {which:?}: {point} is lost", machine.round());
     }
-    assert_holds(&target, &reported.state, &format!("{}: {}", machine.round(), reported.point));
+    let checked = machine.json_of(which, 0, &["check"]);
+    assert_eq!(checked["outcome"], "ok", "{}: {which:?}: {checked}", machine.round());
+}
+
+/// A restore point whose content is known holds just that.
+pub(crate) fn assert_restores(machine: &Machine, which: Which, point: &str) {
+    let target = machine.path("independent");
+    if !machine.read_independently(which, point, &target) {
+        machine.json_of(which, 0, &["restore", point, "--to", "independent", "--no-sync"]);
+    }
+    assert_holds(&target, &machine.states[point], &format!("{}: {which:?}: {point}", machine.round()));
     std::fs::remove_dir_all(target).expect("the restored tree is removed");
 }

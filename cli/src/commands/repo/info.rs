@@ -49,8 +49,8 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Failure> {
     let opened = context.open()?;
     let keys = list_recipients(&opened.store)?;
     let listed = opened.store.list("")?;
-    let named = match opened.repository.domain(&opened.store, &context.settings.domain) {
-        Ok(access) => Some((access.id(), context.settings.domain.as_str())),
+    let named = match opened.repository.domain(&opened.store, context.settings.one_domain()) {
+        Ok(access) => Some((access.id(), context.settings.one_domain())),
         Err(error) if error.class() == model::ErrorClass::Missing => None,
         Err(error) => return Err(error.into()),
     };

@@ -52,7 +52,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
     let mut made = Made {
         repository: None,
         location,
-        domain: context.settings.domain.clone(),
+        domain: context.settings.one_domain().to_owned(),
         keys: recipients.len() + further.len(),
         dry_run: options.dry_run,
     };
@@ -82,7 +82,7 @@ fn make(context: &Context, store: &Store, recipients: &[(Recipient, String)]) ->
     if let Some(pin) = context.pin()? {
         pin.write(opened.id());
     }
-    let access = context.with_random(|random| opened.domain_or_new(store, &context.settings.domain, random))?;
+    let access = context.with_random(|random| opened.domain_or_new(store, context.settings.one_domain(), random))?;
     let domain = Domain::new(
         store.clone(),
         access,

@@ -3,17 +3,17 @@
 //! In: the tree of a restore point. Out: directories, nodes and links in the target, and batches of content for the engine. Never: waits for content while there is
 //! something to plan, or plans more than a batch ahead.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use crate::Error;
 use crate::hash::BLOCK_BYTES;
 use crate::point::VolumeKind;
 use crate::read::content::ContentReader;
-use crate::read::path::{PathBytes, display_path};
+use crate::read::path::PathBytes;
 use crate::read::view::{BlockRows, Child, Found, Item, View};
 use crate::read::walk::{Directories, Walker};
-use crate::source::{FileType, Names, Stat};
+use crate::source::FileType;
 use crate::target::{Target, TargetError};
 use crate::tree::MissedWhat;
 
@@ -25,14 +25,12 @@ use super::engine::{Engine, FETCHERS, Submit};
 use super::report::FailedList;
 
 mod content;
+mod occupied;
 
 /// Large files in one batch: each of more than one piece is open until its last piece has come, and two batches are under way at most.
 const OPEN_FILES_MAX: usize = 128;
 /// Hard links that wait for their first name.
 const LINKS_MAX: usize = 10_000;
-/// So many conflicts are named before giving up.
-const CONFLICTS_NAMED_MAX: usize = 3;
-
 /// Restores; returns what could not be. Of directories' inodes, `spool_bytes_max` are kept in memory.
 pub(super) fn run(
     view: &View,
@@ -191,46 +189,6 @@ impl<'e, 'a> Planner<'e, 'a> {
         Ok(())
     }
 
-    /// Before anything is written: no name that will be made exists already, unless existing files are to be changed in place.
-    fn refuse_existing(&self, names: impl Iterator<Item = Result<Vec<u8>, Error>>) -> Result<(), Error> {
-        let target = self.engine.target;
-        if self.engine.options.in_place {
-            return Ok(());
-        }
-        let mut conflicts = Vec::new();
-        if target.is_single_file() {
-            // A device has no allocated blocks of its own; overwriting one is what naming it asks for.
-            if target.stat(&[])?.is_some_and(|stat| stat.blocks > 0) {
-                conflicts.push("the file".to_owned());
-            }
-        } else {
-            let existing = target.names(&[])?;
-            let existing: HashSet<&[u8]> = existing.iter().collect();
-            for name in names {
-                let name = match name {
-                    // What cannot be read cannot be in the way: it is not restored either.
-                    Err(error) if self.engine.skips(&error) => break,
-                    name => name?,
-                };
-                if existing.contains(name.as_slice()) {
-                    conflicts.push(display_path([name.as_slice()]));
-                }
-                if conflicts.len() > CONFLICTS_NAMED_MAX {
-                    break;
-                }
-            }
-        }
-        if conflicts.is_empty() {
-            return Ok(());
-        }
-        let more = if conflicts.len() > CONFLICTS_NAMED_MAX { " and more" } else { "" };
-        conflicts.truncate(CONFLICTS_NAMED_MAX);
-        Err(Error::Invalid(format!(
-            "{}{more} exists in the target already and nothing was written; restore into an empty place, or in place (--in-place), which also continues an interrupted restore",
-            conflicts.join(", ")
-        )))
-    }
-
     /// Learns the lengths of packs from the footers of the tables, which saves a request per pack.
     fn learn_packs(&self) -> Result<(), Error> {
         let view = self.engine.view;
@@ -308,46 +266,6 @@ impl<'e, 'a> Planner<'e, 'a> {
         self.engine.record(walker.directories.path(number).display(), why);
     }
 
-    /// Removes what the restore point has not; a dry run only counts it.
-    fn remove(&self, path: &PathBytes) -> Result<(), Error> {
-        let (target, options) = (self.engine.target, self.engine.options);
-        if !options.dry_run
-            && let Err(error) = target.remove(&path.names())
-        {
-            return self.engine.refused(path.display(), error);
-        }
-        options.progress.entries_removed.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// What the target has in a directory, to be removed unless the restore point has it too.
-    fn extra_names(&self, path: &PathBytes) -> Result<BTreeSet<Vec<u8>>, Error> {
-        let (target, options) = (self.engine.target, self.engine.options);
-        if !options.remove_extra {
-            return Ok(BTreeSet::new());
-        }
-        let names = match options.dry_run {
-            true => self.names_if_directory(path),
-            false => target.names(&path.names()),
-        };
-        match names {
-            Ok(names) => Ok(names.iter().map(<[u8]>::to_vec).collect()),
-            Err(error) => {
-                self.engine.refused(path.display(), error)?;
-                Ok(BTreeSet::new())
-            }
-        }
-    }
-
-    /// On a dry run a directory of the restore point may not exist, or something else stands there.
-    fn names_if_directory(&self, path: &PathBytes) -> Result<Names, TargetError> {
-        let target = self.engine.target;
-        match target.stat(&path.names())? {
-            Some(stat) if stat.file_type == FileType::Directory => target.names(&path.names()),
-            _ => Ok(Names::default()),
-        }
-    }
-
     fn make_directory(&mut self, walker: &mut Walker<'a>, number: u32, child: &Child) -> Result<(), Error> {
         self.engine.options.progress.entries.fetch_add(1, Ordering::Relaxed);
         if !self.engine.options.dry_run {
@@ -366,17 +284,6 @@ impl<'e, 'a> Planner<'e, 'a> {
         let number = walker.descend(child)?;
         self.spool.add(walker.directories.depth(number), number, &child.found);
         Ok(())
-    }
-
-    fn made_directory(&self, path: &PathBytes) -> Result<(), TargetError> {
-        let target = self.engine.target;
-        match target.make_directory(&path.names()) {
-            Err(TargetError::Occupied { .. }) if self.engine.options.remove_extra => {
-                target.remove(&path.names())?;
-                target.make_directory(&path.names())
-            }
-            made => made,
-        }
     }
 
     /// An entry that is not a directory.
@@ -404,23 +311,6 @@ impl<'e, 'a> Planner<'e, 'a> {
             Ok(()) => Ok(()),
             Err(error) => self.engine.refused(path.display(), error),
         }
-    }
-
-    /// What stands where an entry should go; a directory in the way is removed if that was asked for.
-    fn existing(&self, path: &PathBytes) -> Result<Option<Stat>, TargetError> {
-        let (target, options) = (self.engine.target, self.engine.options);
-        if !options.in_place {
-            return Ok(None);
-        }
-        let Some(stat) = target.stat(&path.names())? else { return Ok(None) };
-        if stat.file_type != FileType::Directory {
-            return Ok(Some(stat));
-        }
-        if options.remove_extra && !options.dry_run {
-            target.remove(&path.names())?;
-            return Ok(None);
-        }
-        Err(TargetError::Occupied { what: path.display(), why: "a directory stands there".into() })
     }
 
     fn link(&mut self, place: &Place<'_>, node: u64) -> Result<(), Error> {

@@ -30,6 +30,7 @@ impl Repairer<'_> {
         }
         let dead = self.dead_sessions()?;
         for damaged in &found.damaged_packs {
+            self.show_life();
             let name = self.domain.pack_name(damaged.pack);
             match self.repair_pack(damaged, kept, &dead)? {
                 Ok(()) => {

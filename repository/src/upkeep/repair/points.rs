@@ -90,6 +90,7 @@ impl Repairer<'_> {
         }
         let present = self.packs_here()?;
         for (id, half) in halves {
+            self.show_life();
             let names = (
                 layout::session_open(self.domain.id(), id.session),
                 layout::point(self.domain.id(), id.volume, id.session),

@@ -1,5 +1,8 @@
 //! What comes back from another copy, and what a rotten or hostile one cannot do.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::*;
@@ -259,11 +262,41 @@ fn the_points_that_are_worked_for_are_announced_before_anything_is_put() {
         domain: keeper.domain(),
         copy: keeper.domain().on(copy.clone()),
         options: &options,
+        session: None,
         repaired: BTreeMap::new(),
         not_repaired: BTreeMap::new(),
     };
     repairer.round(&found).unwrap();
     assert!(!world.store().exists(&pack).unwrap(), "{:?}", repairer.repaired);
+}
+
+#[test]
+fn a_repair_that_takes_days_shows_that_it_is_alive() {
+    for lost in ["/packs/", "/points/"] {
+        let (world, _) = world();
+        let copy = world.copied();
+        let lost = world.objects(lost);
+        lost.iter().for_each(|name| world.store().delete(name).unwrap());
+        let before = world.objects("/sessions/");
+        // Every object that is read from the copy takes longer than signs may be apart.
+        let faults = Faults::seeded(1);
+        let clock = world.source.clock();
+        let hours = Effect::Meanwhile(Arc::new(move || clock.advance(Duration::from_secs(7 * 3600))));
+        faults.add(Rule::on(Operation::Get, "d/", hours));
+        let report = repair(&world.keeper(), &copy.with_faults(faults), &options(CheckLevel::Objects)).unwrap();
+        assert_eq!((objects(&report.repaired).len(), report.not_repaired.len()), (lost.len(), 0), "{report:?}");
+        let (mut announced, mut beats) = (BTreeSet::new(), BTreeMap::<_, usize>::new());
+        for name in world.objects("/sessions/").into_iter().filter(|name| !before.contains(name)) {
+            match ParsedName::parse(&name) {
+                Ok(ParsedName::SessionOpen { session, .. }) => _ = announced.insert(session),
+                Ok(ParsedName::SessionBeat { session, .. }) => *beats.entry(session).or_default() += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(beats.keys().all(|session| announced.contains(session)), "{announced:?} {beats:?}");
+        // In each round the first object is begun when the announcement is fresh.
+        assert!(beats.values().sum::<usize>() + announced.len() >= lost.len(), "{announced:?} {beats:?}");
+    }
 }
 
 #[test]
@@ -356,6 +389,7 @@ fn a_mark_that_comes_after_the_lists_counts() {
         domain: keeper.domain(),
         copy: keeper.domain().on(copy),
         options: &options,
+        session: None,
         repaired: BTreeMap::new(),
         not_repaired: BTreeMap::new(),
     };

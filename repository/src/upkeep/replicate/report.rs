@@ -84,6 +84,25 @@ pub struct ReplicateReport {
 }
 
 impl ReplicateReport {
+    /// Adds what was done for another domain of the same repository; what all of them share is told once.
+    pub fn add(&mut self, other: ReplicateReport) {
+        self.replicated.extend(other.replicated);
+        self.replicated.sort_by_key(|point| point.session);
+        self.present += other.present;
+        self.hidden += other.hidden;
+        self.not_replicated.extend(other.not_replicated);
+        let damaged = other.damaged.into_iter().filter(|damaged| !self.damaged.contains(damaged)).collect::<Vec<_>>();
+        self.damaged.extend(damaged);
+        let left = other.keys_left.into_iter().filter(|key| !self.keys_left.contains(key)).collect::<Vec<_>>();
+        self.keys_left.extend(left);
+        self.copied.packs += other.copied.packs;
+        self.copied.bytes += other.copied.bytes;
+        self.copied.keys += other.copied.keys;
+        self.source_requests = self.source_requests + other.source_requests;
+        self.target_requests = self.target_requests + other.target_requests;
+        self.seconds += other.seconds;
+    }
+
     pub(super) fn damage(&mut self, at: CopySide, object: &str, what: impl Into<String>) {
         self.damaged.push(DamagedCopy { at, object: object.to_owned(), what: what.into() });
     }

@@ -7,7 +7,8 @@ use crate::source::{FileType, Stat};
 use crate::tree::value::{decode, encode};
 use crate::tree::{Class, Entry, Head, PackList, Value, key};
 
-use super::{Sweep, content};
+use super::Sweep;
+use crate::write::content;
 
 /// What a remembered entry takes beside its bytes: two allocations and its place in the map.
 const REMEMBERED_BYTES: usize = 96;
