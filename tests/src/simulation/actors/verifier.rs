@@ -17,7 +17,7 @@ impl Actor for Verifier {
     fn act(&mut self, process: &mut Process) {
         let keeper = match process.keeper() {
             Ok(keeper) => keeper,
-            Err(error) => return process.failed("the domain could not be opened by upkeep", &error),
+            Err(error) => return process.not_opened("the domain could not be opened by upkeep", &error),
         };
         if process.dice.one_in(2) {
             let options = ScrubOptions { bytes_max: 1 << 16, cursor: self.cursor, ..ScrubOptions::default() };
