@@ -130,7 +130,8 @@ impl Process {
     pub(crate) fn failed(&self, what: &'static str, error: &Error) {
         self.surroundings.gate.world(self.actor).note(|| format!("{what}: {error}"));
         self.count(what);
-        let replaced = matches!(error, Error::Key(KeyError::KeysReplaced { .. })) && self.saw_other_keys();
+        let replaced = matches!(error, Error::Key(KeyError::KeysReplaced { .. } | KeyError::NewerKeys { .. }));
+        let replaced = replaced && self.saw_other_keys();
         if replaced {
             self.count("keys were replaced");
         } else if !self.was_hindered() {

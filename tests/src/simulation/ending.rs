@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use repository::Error;
 use repository::domain::Domain;
 use repository::layout::{Mark, ParsedName};
+use repository::point::Reference;
 use repository::read::{self, CheckLevel, CheckOptions, CheckOutcome};
 use repository::session::PointId;
 use repository::tree::PackId;
@@ -15,6 +16,7 @@ use repository::upkeep::{CollectOptions, ReplicateOptions, collect, replicate};
 use super::actors::{collector, reader, replicator, rotator};
 use super::place::Side;
 use super::process::Process;
+use super::truth::Truth;
 use super::world::DAY_MS;
 
 /// Longer than every margin of a collector.
@@ -45,9 +47,15 @@ pub(crate) fn end(process: &Process) -> Result<(), String> {
 }
 
 fn at_one_place(process: &Process) -> Result<(), String> {
+    remove_orphans(process)?;
     collections(process)?;
     if process.may_write() {
-        rotator::retire_keys(process).map_err(|error| format!("at the end keys cannot be retired: {error}"))?;
+        match rotator::retire_keys(process) {
+            Err(error) if harmed(process).is_empty() => {
+                return Err(format!("at the end keys cannot be retired: {error}"));
+            }
+            _ => {}
+        }
     }
     let domain = process.domain().map_err(|error| format!("at the end the domain cannot be opened: {error}"))?;
     restores(process, &domain)?;
@@ -106,6 +114,17 @@ fn harmed(process: &Process) -> BTreeSet<String> {
     process.surroundings.gate.world(process.actor).home().harmed.clone()
 }
 
+/// What an operator is told to do with an announcement under keys that are gone when nobody is at work: its session came too late for the keys that it had.
+fn remove_orphans(process: &Process) -> Result<(), String> {
+    let orphans = process.surroundings.gate.world(process.actor).truth().orphans();
+    for name in orphans {
+        let removed = process.store(process.side).delete(&name);
+        removed.map_err(|error| format!("at the end {name} cannot be removed: {error}"))?;
+        process.count("announcement under keys that are gone");
+    }
+    Ok(())
+}
+
 /// D: two runs leave exactly the valid points and what they need. Where stored bytes are damaged, a run may refuse.
 fn collections(process: &Process) -> Result<(), String> {
     let source = (process.side == Side::Target).then(|| process.store(Side::Source));
@@ -143,10 +162,18 @@ fn collections(process: &Process) -> Result<(), String> {
 fn leftovers(process: &Process) -> Vec<String> {
     let mut world = process.surroundings.gate.world(process.actor);
     let names: Vec<String> = world.home().objects.keys().cloned().collect();
+    let needed = |truth: &mut Truth| -> Vec<(PointId, Vec<PackId>)> {
+        let packs = |reference: &Reference| reference.packs.iter().map(|(pack, _)| pack).collect();
+        truth.valid().map(|(point, reference)| (point, packs(reference))).collect()
+    };
+    let mut points = needed(world.truth());
+    if world.is_harmed() {
+        // What cannot be copied because it is damaged waits at the target.
+        points.extend(needed(world.place(Side::Source).truth()));
+    }
     let truth = world.truth();
-    let valid: BTreeSet<PointId> = truth.valid().map(|(point, _)| point).collect();
-    let packs: BTreeSet<PackId> =
-        truth.valid().flat_map(|(_, reference)| reference.packs.iter().map(|(pack, _)| pack)).collect();
+    let valid: BTreeSet<PointId> = points.iter().map(|(point, _)| *point).collect();
+    let packs: BTreeSet<PackId> = points.iter().flat_map(|(_, packs)| packs.iter().copied()).collect();
     let sessions: BTreeSet<_> = valid.iter().map(|point| point.session).collect();
     let is_needed = |name: &String| match ParsedName::parse(name) {
         Ok(ParsedName::Pack { session, sequence, .. }) => packs.contains(&PackId { session, seq: sequence }),

@@ -24,7 +24,7 @@ use crate::folder::Folder;
 
 /// Every which seed has a target.
 const TARGET_ONE_IN: u64 = 4;
-/// Every which seed has keys that are replaced.
+/// Every which seed without a target has keys that are replaced; of those with one, half.
 const ROTATION_ONE_IN: u64 = 4;
 
 /// What a seed stands for.
@@ -67,8 +67,10 @@ impl Scenario {
         let patience = [1, 2, 4, 16][dice.below(4) as usize];
         // From other dice, so that seeds in which nobody replicates or rotates are what they were before anybody did.
         let mut more = Dice::new(!dice.clone().number());
-        let target = more.one_in(TARGET_ONE_IN).then(|| at_target(&mut more, &volumes, &mut actors));
-        if more.one_in(ROTATION_ONE_IN) {
+        let has_target = more.one_in(TARGET_ONE_IN);
+        let rotates = more.one_in(if has_target { 2 } else { ROTATION_ONE_IN });
+        let target = has_target.then(|| at_target(&mut more, rotates, &volumes, &mut actors));
+        if rotates {
             (0..1 + more.below(2)).for_each(|_| actors.push(Box::new(Rotator { side: Side::Source })));
         }
         Scenario { actors, weather, target, steps, patience, dice }
@@ -99,7 +101,7 @@ fn haste(dice: &mut Dice) -> Haste {
 }
 
 /// Whoever is at work at the target or copies to it, and the weather there.
-fn at_target(dice: &mut Dice, volumes: &[Volume], actors: &mut Vec<Box<dyn Actor>>) -> Weather {
+fn at_target(dice: &mut Dice, rotates: bool, volumes: &[Volume], actors: &mut Vec<Box<dyn Actor>>) -> Weather {
     (0..1 + dice.below(3)).for_each(|_| actors.push(Box::new(Replicator)));
     let haste = haste(dice);
     for _ in 0..1 + dice.below(2) {
@@ -108,9 +110,11 @@ fn at_target(dice: &mut Dice, volumes: &[Volume], actors: &mut Vec<Box<dyn Actor
     }
     (0..dice.below(2)).for_each(|_| actors.push(Box::new(Reader { side: Side::Target })));
     (0..dice.below(2)).for_each(|_| actors.push(Box::new(Forgetter { side: Side::Target })));
+    if rotates && dice.one_in(2) {
+        actors.push(Box::new(Rotator { side: Side::Target }));
+    }
     if dice.one_in(3) {
         actors.push(Box::new(Promoter::default()));
-        (0..dice.below(2)).for_each(|_| actors.push(Box::new(Rotator { side: Side::Target })));
         let volume = volumes[0].clone();
         actors.push(Box::new(Writer::new(volume, None, 48 << 10, 1 << 30).at_target()));
     }

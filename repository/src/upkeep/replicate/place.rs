@@ -112,7 +112,11 @@ fn copy_keys(places: &Places, below: &str, bytes_max: u64, report: &mut Replicat
             (Some(_), _) => {}
             (None, Some(key)) => report.damage(CopySide::Source, name, key.why.clone()),
             (None, None) => {
-                let bytes = places.source.store().get_at_most(name, bytes_max)?;
+                let bytes = match places.source.store().get_at_most(name, bytes_max) {
+                    // Destroyed since it was listed: no point that is valid needs it.
+                    Err(error) if error.is_not_found() => continue,
+                    bytes => bytes?,
+                };
                 places.target.store().put(name, bytes)?;
                 report.copied.keys += 1;
             }

@@ -102,7 +102,6 @@ impl Actor for Reader {
         };
         if let Some((name, why)) = list.unreadable.first()
             && !process.was_hindered()
-            && !process.saw_other_keys()
         {
             process.fail(format!("{name} cannot be read, and nothing harmed it: {why}"));
         }

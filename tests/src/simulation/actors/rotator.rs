@@ -1,7 +1,7 @@
 //! Rotator: replaces the keys of the domain, and destroys those that nothing needs any more.
 
 use repository::Error;
-use repository::keys::destroy_unused_keys;
+use repository::keys::{KeyError, destroy_unused_keys};
 
 use super::super::actor::Actor;
 use super::super::place::Side;
@@ -38,9 +38,10 @@ impl Actor for Rotator {
                 process.count("keys retired");
                 process.surroundings.gate.world(process.actor).tally.add("key destroyed", destroyed);
             }
-            Err(error) if self.side == Side::Target && error.class() == model::ErrorClass::Invalid => {
+            Err(Error::Key(KeyError::KeysOfAReplica)) if self.side == Side::Target => {
                 process.count("retiring the keys of a replica refused");
             }
+            Err(Error::Busy(_)) if self.side == Side::Target => process.count("retiring keys waits for half a copy"),
             Err(error) => process.not_opened("retiring keys failed", &error),
         }
     }

@@ -11,7 +11,7 @@ use object_store::memory::InMemory;
 use repository::domain::Domain;
 use repository::generated::SeededRandom;
 use repository::keys::OpenedRepository;
-use repository::layout::{Mark, ParsedName};
+use repository::layout::{self, Mark, ParsedName};
 use repository::point::Reference;
 use repository::seal::Header;
 use repository::session::PointId;
@@ -123,6 +123,16 @@ impl Truth {
     /// True if nobody has put a key of the domain here.
     pub(crate) fn is_without_keys(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// Announcements of sessions that have done nothing, under keys that are gone: nobody can read them, and a collector does not know whether to believe in them.
+    pub(crate) fn orphans(&self) -> Vec<String> {
+        let is_orphan = |session: &SessionId| {
+            let key = self.sealed.open.get(session);
+            !self.writing.contains(session) && key.is_some_and(|key| !self.keys.contains(key))
+        };
+        let orphans = self.open.keys().filter(|session| is_orphan(session));
+        orphans.map(|session| layout::session_open(self.domain.id(), *session)).collect()
     }
 
     /// True if a session has announced itself, and has neither a point nor an end.
