@@ -123,7 +123,8 @@ fn tell_truth(world: &mut World, surroundings: &Surroundings) {
         world.place(side).truth = Some(Truth::new(copies.clone()));
     }
     for (name, object) in &objects {
-        let held = world.place(Side::Source).truth().put(name, &object.bytes);
+        let truth = world.place(Side::Source).truth();
+        let held = truth.send(name, &object.bytes, None).and_then(|()| truth.put(name, &object.bytes));
         world.claim(held);
     }
 }

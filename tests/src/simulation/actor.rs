@@ -102,6 +102,11 @@ impl Process {
         world.key_changes() > world.standings[self.actor].key_changes_seen
     }
 
+    /// True if something came too late for its key, so that nobody can read it: known, and a collector is stopped by it until an operator removes it.
+    pub(crate) fn saw_orphans(&self) -> bool {
+        !self.surroundings.gate.world(self.actor).truth().orphans().is_empty()
+    }
+
     /// False where points are only copied to.
     pub(crate) fn may_write(&self) -> bool {
         self.side == Side::Source || self.surroundings.gate.world(self.actor).home().is_promoted

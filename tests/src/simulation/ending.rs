@@ -114,13 +114,13 @@ fn harmed(process: &Process) -> BTreeSet<String> {
     process.surroundings.gate.world(process.actor).home().harmed.clone()
 }
 
-/// What an operator is told to do with an announcement under keys that are gone when nobody is at work: its session came too late for the keys that it had.
+/// What an operator is told to do with what is sealed with keys that are gone when nobody is at work: it came too late, and nobody can read it.
 fn remove_orphans(process: &Process) -> Result<(), String> {
     let orphans = process.surroundings.gate.world(process.actor).truth().orphans();
     for name in orphans {
         let removed = process.store(process.side).delete(&name);
         removed.map_err(|error| format!("at the end {name} cannot be removed: {error}"))?;
-        process.count("announcement under keys that are gone");
+        process.count("object under keys that are gone");
     }
     Ok(())
 }

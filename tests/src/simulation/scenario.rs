@@ -36,6 +36,8 @@ pub(crate) struct Scenario {
     /// After so many steps nobody begins anything new.
     steps: u64,
     patience: u64,
+    /// How often the actors that copy or rotate are held up, in ten thousand requests, and all others where they do.
+    dawdles: u64,
     dice: Dice,
 }
 
@@ -63,7 +65,7 @@ impl Scenario {
         (0..dice.below(2)).for_each(|_| actors.push(Box::new(Stranger)));
         (0..dice.below(2)).for_each(|_| actors.push(Box::new(Verifier::default())));
         let weather = Weather::of(&mut dice);
-        let steps = 200 + dice.below(800);
+        let mut steps = 200 + dice.below(800);
         let patience = [1, 2, 4, 16][dice.below(4) as usize];
         // From other dice, so that seeds in which nobody replicates or rotates are what they were before anybody did.
         let mut more = Dice::new(!dice.clone().number());
@@ -71,9 +73,18 @@ impl Scenario {
         let rotates = more.one_in(if has_target { 2 } else { ROTATION_ONE_IN });
         let target = has_target.then(|| at_target(&mut more, rotates, &volumes, &mut actors));
         if rotates {
-            (0..1 + more.below(2)).for_each(|_| actors.push(Box::new(Rotator { side: Side::Source })));
+            (0..1 + more.below(3)).for_each(|_| actors.push(Box::new(Rotator { side: Side::Source })));
         }
-        Scenario { actors, weather, target, steps, patience, dice }
+        let mut dawdles = 0;
+        if has_target || rotates {
+            // Much has to happen between two requests of somebody for what is copied or sealed meanwhile to be wrong.
+            dawdles = [0, 100, 300, 600][more.below(4) as usize];
+            steps += 400;
+            (0..1 + more.below(2)).for_each(|_| actors.push(Box::new(Forgetter { side: Side::Source })));
+            let haste = [Haste::Points, Haste::All][more.below(2) as usize];
+            actors.push(Box::new(Collector::new(None, haste, Side::Source)));
+        }
+        Scenario { actors, weather, target, steps, patience, dawdles, dice }
     }
 
     /// The weather begins, and the clocks are what they are.
@@ -86,6 +97,7 @@ impl Scenario {
         let count = self.actors.len();
         for (standing, actor) in world.standings[..count].iter_mut().zip(&self.actors) {
             standing.side = actor.side();
+            standing.dawdles = self.dawdles;
             let hours = |dice: &mut Dice, most: u64| dice.below(2 * most + 1) as i64 - most as i64;
             standing.clock_offset_ms =
                 if self.dice.one_in(2) { 0 } else { hours(&mut self.dice, 48) * super::world::HOUR_MS };

@@ -46,6 +46,8 @@ pub(crate) struct Standing {
     pub(crate) clock_drift: i64,
     /// Where it is at home.
     pub(crate) side: Side,
+    /// How often it is held up besides, in ten thousand requests.
+    pub(crate) dawdles: u64,
     /// What went wrong for it since it began what it does.
     pub(crate) troubles: u64,
     /// The session that it announced last.
@@ -177,7 +179,9 @@ impl World {
         if self.has_target && Weather::strikes(&mut self.dice, self.target.weather.storm) {
             self.brew_storm(Side::Target);
         }
-        if Weather::strikes(&mut self.dice, weather.pause) {
+        let dawdles = self.standings[self.turn].dawdles;
+        let is_held_up = dawdles > 0 && Weather::strikes(&mut self.dice, dawdles);
+        if is_held_up || Weather::strikes(&mut self.dice, weather.pause) {
             let pause = 1 + self.dice.below(400);
             self.standings[self.turn].paused_until = self.step + pause;
             self.note(|| format!("is held up for {pause} steps"));

@@ -101,6 +101,9 @@ impl Collector {
             ErrorClass::Corrupt if process.saw_deletes() => {
                 process.count("collector run saw damage where another deleted")
             }
+            ErrorClass::Corrupt if process.saw_orphans() => {
+                process.count("collector run stopped by what is sealed with keys that are gone");
+            }
             _ => process.failed("collector run failed", error),
         }
     }

@@ -125,14 +125,16 @@ impl Truth {
         self.keys.is_empty()
     }
 
-    /// Announcements of sessions that have done nothing, under keys that are gone: nobody can read them, and a collector does not know whether to believe in them.
+    /// What came too late for its key: announcements of sessions that then saw that their keys had been replaced, and points of sessions that had been ended, so that nobody waited for
+    /// them with destroying their key. Nobody can read either, and a collector does not know whether to believe in them.
     pub(crate) fn orphans(&self) -> Vec<String> {
-        let is_orphan = |session: &SessionId| {
-            let key = self.sealed.open.get(session);
-            !self.writing.contains(session) && key.is_some_and(|key| !self.keys.contains(key))
-        };
-        let orphans = self.open.keys().filter(|session| is_orphan(session));
-        orphans.map(|session| layout::session_open(self.domain.id(), *session)).collect()
+        let is_lost = |key: Option<&KeyId>| key.is_some_and(|key| !self.keys.contains(key));
+        let of_nobody = |session: &&SessionId| !self.writing.contains(*session) || !self.is_unfinished(**session);
+        let open = self.open.keys().filter(of_nobody).filter(|session| is_lost(self.sealed.open.get(*session)));
+        let points = self.points.keys().filter(|point| is_lost(self.sealed.points.get(*point)));
+        let open = open.map(|session| layout::session_open(self.domain.id(), *session));
+        let points = points.map(|point| layout::point(self.domain.id(), point.volume, point.session));
+        open.chain(points).collect()
     }
 
     /// True if a session has announced itself, and has neither a point nor an end.
