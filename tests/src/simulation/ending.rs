@@ -168,8 +168,8 @@ fn leftovers(process: &Process) -> Vec<String> {
     };
     let mut points = needed(world.truth());
     if world.is_harmed() {
-        // What cannot be copied because it is damaged waits at the target.
-        points.extend(needed(world.place(Side::Source).truth()));
+        // What cannot be copied, or cannot go at the source, because something is damaged there, waits at the target.
+        points.extend(world.place(Side::Source).truth().standing());
     }
     let truth = world.truth();
     let valid: BTreeSet<PointId> = points.iter().map(|(point, _)| *point).collect();

@@ -152,6 +152,10 @@ impl ActorStore {
             Fate::Failed | Fate::AnswerLost | Fate::Late | Fate::BrokenOff => return Err(unavailable()),
             Fate::Done | Fate::Twice | Fate::BitFlipped => {}
         }
+        if self.side == Side::Target && after.is_empty() && prefix.contains("/marks/") {
+            let step = world.step;
+            world.standings[self.actor].marks_listed.insert(prefix.to_owned(), step);
+        }
         let beyond = (std::ops::Bound::Excluded(after.to_owned()), std::ops::Bound::Unbounded);
         let objects = &world.place(self.side).objects;
         let mut below =

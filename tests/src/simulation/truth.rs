@@ -47,6 +47,7 @@ pub(crate) struct Truth {
     ever: BTreeMap<String, Bytes>,
     /// Marks that were ever put.
     ever_marked: BTreeSet<(PointId, Mark)>,
+    doomed_at: BTreeMap<PointId, u64>,
     /// Points that once stood there with their announcement and without an abort mark.
     committed: BTreeSet<PointId>,
     /// What is valid, and since which step what was is not.
@@ -77,6 +78,7 @@ impl Truth {
             marks: BTreeMap::new(),
             ever: BTreeMap::new(),
             ever_marked: BTreeSet::new(),
+            doomed_at: BTreeMap::new(),
             committed: BTreeSet::new(),
             valid: BTreeSet::new(),
             ended: BTreeMap::new(),
@@ -188,6 +190,9 @@ impl Truth {
 
     fn mark(&mut self, point: PointId, mark: Mark, name: &str) -> Result<(), String> {
         self.ever_marked.insert((point, mark));
+        if mark == Mark::Doomed {
+            self.doomed_at.entry(point).or_insert(self.step);
+        }
         self.marks.entry(point).or_default().insert(name.to_owned(), mark);
         // One that was forgotten and has been removed may be called dead as well, by a collector that looked before and marks after.
         let forgotten = self.ever_marked.contains(&(point, Mark::Doomed));
@@ -309,6 +314,17 @@ impl Truth {
     /// Valid points with what they need.
     pub(crate) fn valid(&self) -> impl Iterator<Item = (PointId, &Reference)> {
         self.points.iter().filter(|(point, _)| self.is_valid(**point)).map(|(point, reference)| (*point, &**reference))
+    }
+
+    /// All points that are there, with their packs.
+    pub(crate) fn standing(&self) -> Vec<(PointId, Vec<PackId>)> {
+        let packs = |reference: &Reference| reference.packs.iter().map(|(pack, _)| pack).collect();
+        self.points.iter().map(|(point, reference)| (*point, packs(reference))).collect()
+    }
+
+    /// The step at which a point was doomed for the first time.
+    pub(crate) fn doomed_at(&self, point: PointId) -> Option<u64> {
+        self.doomed_at.get(&point).copied()
     }
 
     /// The names of all objects that valid points need.

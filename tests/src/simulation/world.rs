@@ -3,6 +3,8 @@
 //! In: a seed and, one at a time, the requests of actors. Out: what they see, the time, and a trace. Never: a thread, a real clock, or anything that does not follow from
 //! the seed and the order of requests.
 
+use std::collections::BTreeMap;
+
 use repository::features::PROMOTED;
 use repository::generated::Dice;
 use repository::layout::{self, Mark, NeededBy, ParsedName};
@@ -58,6 +60,8 @@ pub(crate) struct Standing {
     pub(crate) deletes_seen: u64,
     /// How many keys of the domain had come or gone by then, at both places.
     pub(crate) key_changes_seen: u64,
+    /// When it began to list marks of the target, by the prefix that it listed.
+    pub(crate) marks_listed: BTreeMap<String, u64>,
     /// What it is backing up, if it is.
     pub(crate) backing_up: Option<Success>,
     /// How often it has died.

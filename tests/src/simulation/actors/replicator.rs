@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use model::ErrorClass;
 use repository::domain::Domain;
 use repository::layout::Mark;
+use repository::session::PointId;
 use repository::upkeep::{NotReplicated, ReplicateOptions, ReplicateReport, WhyNot, replicate};
 
 use super::super::actor::Actor;
 use super::super::place::Side;
 use super::super::process::Process;
+use super::super::world::World;
 
 /// Replicates.
 pub(crate) struct Replicator;
@@ -24,6 +26,13 @@ fn options(process: &mut Process, source: &Domain) -> ReplicateOptions {
     ReplicateOptions { volumes, hidden: process.dice.one_in(2), memory_budget_bytes, ..ReplicateOptions::default() }
 }
 
+/// When it looked last at the marks that a point has at the target (R5).
+fn looked_at(world: &World, point: PointId) -> u64 {
+    let listed = world.standings[world.turn].marks_listed.iter();
+    let of_volume = listed.filter(|(prefix, _)| prefix.ends_with(&point.volume.to_string()));
+    of_volume.map(|(_, step)| *step).max().unwrap_or(0)
+}
+
 /// What it was told must be true: what was replicated stays.
 pub(crate) fn told(process: &Process, report: &ReplicateReport) {
     let mut world = process.surroundings.gate.world(process.actor);
@@ -35,6 +44,10 @@ pub(crate) fn told(process: &Process, report: &ReplicateReport) {
         let Some(expected) = world.place(Side::Source).truth().expected(*point) else { continue };
         let held = world.place(Side::Target).truth().succeed(*point, &expected);
         world.claim(held);
+        let looked = looked_at(&world, *point);
+        if world.place(Side::Target).truth().doomed_at(*point).is_some_and(|doomed| doomed < looked) {
+            world.fail(format!("A: {} is reported as replicated, and was doomed at the target before", point.session));
+        }
     }
     for left_out in &report.not_replicated {
         world.tally.count(match left_out.why {
