@@ -90,7 +90,8 @@ fn replication(process: &Process) -> Result<bool, String> {
     match replicated {
         Ok(report) => {
             replicator::told(process, &report);
-            if !is_harmed && !(report.damaged.is_empty() && report.not_replicated.is_empty()) {
+            let is_all = report.damaged.is_empty() && report.not_replicated.is_empty();
+            if !is_all && !is_harmed {
                 return Err(format!("D: at the end not everything is replicated: {report:?}"));
             }
             Ok(!is_harmed)
