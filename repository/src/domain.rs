@@ -9,7 +9,9 @@ use model::{DomainId, RepositoryId, SessionId, VolumeId};
 
 use crate::Error;
 use crate::hash::HashingKey;
-use crate::keys::{DomainAccess, Random, UnreadableKey, UpkeepPublic, WriterKeys, are_newest, random_array};
+use crate::keys::{
+    DomainAccess, KeyError, Random, UnreadableKey, UpkeepPublic, WriterKeys, are_newest, is_newer, random_array,
+};
 use crate::layout;
 use crate::seal::{Binding, KeyRing, ObjectKind};
 use crate::store::Store;
@@ -89,6 +91,16 @@ impl Domain {
     /// False if what is sealed with these keys now might be sealed with keys that are about to be destroyed: a higher epoch replaced them, or they are gone.
     pub fn are_keys_newest(&self) -> Result<bool, Error> {
         are_newest(&self.store, &self.access)
+    }
+
+    /// What an error means: a key that is not at hand and stands in the store came after this domain was opened. Then nothing is lost or damaged, and whoever opens it again can go on.
+    pub(crate) fn explained(&self, error: Error) -> Error {
+        let Error::KeyNotAtHand { key, .. } = &error else { return error };
+        match is_newer(&self.store, &self.access, *key) {
+            Ok(true) => KeyError::NewerKeys { name: self.name().to_owned() }.into(),
+            Ok(false) => error,
+            Err(unknown) => unknown,
+        }
     }
 
     /// Whose signature makes a mark valid.

@@ -15,7 +15,7 @@ use crate::keys::KeyError;
 use crate::layout::{self, ParsedName};
 use crate::marks::{MarkSet, MarkVerifier};
 use crate::point::{Point, Reference};
-use crate::seal::{BlobKind, ObjectKind, Sealer, SectionReader, SectionWriter};
+use crate::seal::{BlobKind, HEADER_BYTES_MAX, Header, KeyClass, ObjectKind, Sealer, SectionReader, SectionWriter};
 use crate::store::StoreError;
 
 use life::Life;
@@ -105,6 +105,18 @@ impl Session {
             }
         }
         Ok(session)
+    }
+
+    /// K1 for a session that is gone on with: it goes on only with the keys that it announced itself with, because whoever destroys keys looks at its announcement and knows no others
+    /// of it.
+    pub(crate) fn seals_as_announced(&self) -> Result<bool, Error> {
+        let name = layout::session_open(self.domain.id(), self.id);
+        let front = match self.domain.store().get_front(&name, HEADER_BYTES_MAX as u64) {
+            Err(error) if error.is_not_found() => return Ok(false),
+            front => front?,
+        };
+        let own = self.domain.writer_keys()?.structure.id;
+        Ok(Header::decode(&name, &front).is_ok_and(|(header, _)| header.slots.iter().any(|slot| slot.id == own)))
     }
 
     fn may_rely_on(&self, pin: PointId) -> Result<bool, Error> {
@@ -214,6 +226,7 @@ fn announce(domain: &Domain, announcement: &Announcement) -> Result<(SessionId, 
 pub fn read_announcement(domain: &Domain, id: SessionId) -> Result<Announcement, Error> {
     let name = layout::session_open(domain.id(), id);
     open_announcement(domain, &name, &domain.store().get_at_most(&name, OPEN_BYTES_MAX)?)
+        .map_err(|error| domain.explained(error))
 }
 
 /// Opens the bytes of an announcement.
@@ -245,6 +258,7 @@ pub fn read_point(domain: &Domain, point: PointId) -> Result<Point, Error> {
     let name = layout::point(domain.id(), point.volume, point.session);
     let bytes = fetch_point(domain, &name)?;
     Point::open(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())
+        .map_err(|error| domain.explained(error))
 }
 
 /// Reads a point's reference part, and not much more than that.
@@ -252,6 +266,7 @@ pub fn read_reference(domain: &Domain, point: PointId) -> Result<Reference, Erro
     let name = layout::point(domain.id(), point.volume, point.session);
     let front = read_reference_front(domain, point)?;
     Point::open_reference(domain.binding(ObjectKind::Point, &name), &front, domain.ring())
+        .map_err(|error| domain.explained(error))
 }
 
 /// The bytes of a point up to the end of its reference part, still sealed.
@@ -259,12 +274,22 @@ pub(crate) fn read_reference_front(domain: &Domain, point: PointId) -> Result<By
     let name = layout::point(domain.id(), point.volume, point.session);
     let front = |bytes: u64| domain.store().get_front(&name, bytes).map_err(|error| gone(&name, error));
     let bytes = front(REFERENCE_BYTES_GUESS)?;
+    ensure_openable(domain, &name, &bytes).map_err(|error| domain.explained(error))?;
     let needed = SectionReader::first_needs(domain.binding(ObjectKind::Point, &name), &bytes, domain.ring())?;
     match needed {
         _ if needed > POINT_BYTES_MAX => Err(Error::damaged(&name, "its reference part is longer than any can be")),
         _ if needed > REFERENCE_BYTES_GUESS => front(needed),
         // What follows belongs to others; a copy of it would be dead weight.
         _ => Ok(bytes.slice(..bytes.len().min(needed as usize))),
+    }
+}
+
+/// The front of a point is opened elsewhere, where nobody could tell a key that came since from one that is lost.
+fn ensure_openable(domain: &Domain, name: &str, front: &[u8]) -> Result<(), Error> {
+    let mut slots = Header::decode(name, front)?.0.slots.into_iter().filter(|slot| slot.class == KeyClass::Structure);
+    match slots.find(|slot| domain.ring().find(slot.class, slot.id).is_none()) {
+        Some(slot) => Err(Error::KeyNotAtHand { object: name.to_owned(), class: slot.class.name(), key: slot.id }),
+        None => Ok(()),
     }
 }
 

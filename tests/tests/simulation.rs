@@ -37,6 +37,7 @@ fn a_seed_is_all_there_is() {
         }
         assert_eq!(one.trace.len(), other.trace.len(), "seed {seed}");
         assert!(one.content == other.content, "seed {seed} left other bytes in the store");
+        assert!(one.target == other.target, "seed {seed} left other bytes at the target");
         assert_eq!((one.failure, one.tally), (other.failure, other.tally), "seed {seed}");
     }
 }

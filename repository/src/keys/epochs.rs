@@ -8,13 +8,14 @@
 //! before the higher epoch was there, and therefore before the lists that are read here. Objects are looked at whether they are valid or not: what a collector has not removed yet
 //! keeps its keys. Nobody's clock matters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{DomainId, KeyId};
 
-use super::{DomainAccess, KeySet};
+use super::{DomainAccess, KeyError, KeySet};
 use crate::Error;
-use crate::layout::{self, ParsedName};
+use crate::features::{Features, Standing};
+use crate::layout::{self, FEATURES, ParsedName};
 use crate::parallel::{self, each};
 use crate::seal::{HEADER_BYTES_MAX, Header};
 use crate::store::{Store, StoreError};
@@ -53,6 +54,12 @@ pub fn key_use(store: &Store, access: &DomainAccess) -> Result<Vec<KeyUse>, Erro
 pub fn destroy_unused_keys(store: &Store, access: &DomainAccess) -> Result<Vec<(KeyUse, bool)>, Error> {
     // With a newest epoch that nobody can read, an older one may be the newest that anybody has.
     access.writer_keys()?;
+    let listed = store.list(FEATURES)?;
+    match Features::from_listing(listed.iter().map(|listed| listed.name.as_str())).standing() {
+        Standing::Original => {}
+        Standing::Replica => return Err(KeyError::KeysOfAReplica.into()),
+        Standing::Promoted => ensure_no_half_copy(store, access.id())?,
+    }
     let mut done = Vec::new();
     for used in key_use(store, access)? {
         let unused = !used.newest && used.objects == 0;
@@ -62,6 +69,29 @@ pub fn destroy_unused_keys(store: &Store, access: &DomainAccess) -> Result<Vec<(
         done.push((used, unused));
     }
     Ok(done)
+}
+
+/// A replicator that was at work when its target was promoted may still finish: until a collector has removed what it began, nobody can say what the packs are sealed with that it
+/// would bring. Before the lists of what is in use: what is complete by now is in them, and what is begun from now on stops at R2.
+fn ensure_no_half_copy(store: &Store, domain: DomainId) -> Result<(), Error> {
+    let mut points = Vec::new();
+    store.list_each(&layout::points(domain), &mut |listed| {
+        if let Ok(ParsedName::Point { session, .. }) = ParsedName::parse(&listed.name) {
+            points.push((session, listed.name));
+        }
+    })?;
+    let mut announced = BTreeSet::new();
+    store.list_each(&layout::sessions(domain), &mut |listed| {
+        if let Ok(ParsedName::SessionOpen { session, .. }) = ParsedName::parse(&listed.name) {
+            announced.insert(session);
+        }
+    })?;
+    match points.into_iter().find(|(session, _)| !announced.contains(session)) {
+        Some((_, name)) => Err(Error::Busy(format!(
+            "{name} was being copied when this repository was promoted, or its announcement is lost, so the keys of its packs are not known; no key was destroyed: let `holdfast collect` remove it"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The sets that are there by their names, whoever can open them.
@@ -79,6 +109,15 @@ pub(crate) fn are_newest(store: &Store, access: &DomainAccess) -> Result<bool, E
     let sets = listed_sets(store, access.id())?;
     let newest = sets.iter().map(|set| set.epoch).max();
     Ok(access.sets().first().is_some_and(|own| sets.contains(own) && Some(own.epoch) == newest))
+}
+
+/// True if a key that is not at hand stands in the store all the same, and not because it could not be opened: it came after the others were loaded.
+pub(crate) fn is_newer(store: &Store, access: &DomainAccess, key: KeyId) -> Result<bool, Error> {
+    let was_there = |set: &KeySet| {
+        let name = layout::domain_key(access.id(), set.epoch, set.id);
+        access.sets().contains(set) || access.unreadable().iter().any(|unreadable| unreadable.object == name)
+    };
+    Ok(listed_sets(store, access.id())?.iter().any(|set| set.id == key && !was_there(set)))
 }
 
 /// Every key id that a header names, how often, and where first.

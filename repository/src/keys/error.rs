@@ -136,6 +136,19 @@ pub enum KeyError {
         /// The domain.
         name: String,
     },
+    /// A rotation came between, and somebody has used the new keys already.
+    #[error(
+        "domain {name:?} has got new keys since this began, and what it has to read is sealed with them; run it again"
+    )]
+    NewerKeys {
+        /// The domain.
+        name: String,
+    },
+    /// Whoever destroys keys at a replica cannot know what is still copied.
+    #[error(
+        "this repository is a replica: which keys its copies need depends on its source; destroy keys there, or make this a repository of its own with `holdfast promote`"
+    )]
+    KeysOfAReplica,
     /// Old and new secret are the same, or the old one opens nothing.
     #[error("no key would be replaced: the new secret opens every key that the present one opens")]
     NothingToReplace,
@@ -170,12 +183,13 @@ impl KeyError {
             | KeyError::ForeignKey { .. }
             | KeyError::NotProven
             | KeyError::ExportFallsShort { .. } => ErrorClass::Denied,
-            KeyError::KeysReplaced { .. } => ErrorClass::Busy,
+            KeyError::KeysReplaced { .. } | KeyError::NewerKeys { .. } => ErrorClass::Busy,
             KeyError::UnusableKey { .. } | KeyError::KeysLost { .. } => ErrorClass::Corrupt,
             KeyError::AlreadyARepository
             | KeyError::NewerFormat { .. }
             | KeyError::UnknownFeature { .. }
             | KeyError::IsAReplica
+            | KeyError::KeysOfAReplica
             | KeyError::LastKey { .. }
             | KeyError::NoRecipient
             | KeyError::NothingToReplace

@@ -146,6 +146,7 @@ impl Run<'_> {
         }
         if let Some(left) = left.filter(|left| left.announcement.volume == self.volume)
             && let Some(session) = Session::resume(self.domain, left.session, &left.announcement)?
+            && session.seals_as_announced()?
         {
             tracing::info!(session = %left.session, packs = left.next_seq, "going on with the run that was interrupted");
             let parent = self.open_pinned(&session)?;

@@ -6,8 +6,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use repository::Error;
+use repository::keys::KeyError;
 
 use super::gate::Killed;
+use super::place::Side;
 use super::process::{Process, Surroundings};
 
 /// Rests between two activities are shorter than this, in steps.
@@ -15,6 +17,11 @@ const REST_STEPS: u64 = 60;
 
 /// One kind of actor. What survives a death is in its fields: its machine's disk and the world outside.
 pub(crate) trait Actor: Send {
+    /// Where it is at home.
+    fn side(&self) -> Side {
+        Side::Source
+    }
+
     /// Does one thing. What is worth knowing goes to the tally; what must not happen breaks a claim.
     fn act(&mut self, process: &mut Process);
 }
@@ -53,12 +60,13 @@ fn begins_something(process: &mut Process) -> bool {
         world.standings[process.actor].paused_until = until;
     }
     let mut world = gate.step(process.actor);
-    let (deletes, step) = (world.deletes, world.step);
+    let (deletes, key_changes, step) = (world.home().deletes, world.key_changes(), world.step);
     let standing = &mut world.standings[process.actor];
     standing.troubles = 0;
     standing.session = None;
     standing.backing_up = None;
     standing.deletes_seen = deletes;
+    standing.key_changes_seen = key_changes;
     standing.begun = step;
     !world.is_closing()
 }
@@ -79,13 +87,39 @@ impl Process {
     /// True if something went wrong with one of its requests since it began what it does, or stored bytes are damaged: then it may fail.
     pub(crate) fn was_hindered(&self) -> bool {
         let world = self.surroundings.gate.world(self.actor);
-        world.standings[self.actor].troubles > 0 || !world.harmed.is_empty()
+        world.standings[self.actor].troubles > 0 || world.is_harmed()
     }
 
-    /// True if anything was deleted since it began what it does.
+    /// True if anything was deleted where it is at home since it began what it does.
     pub(crate) fn saw_deletes(&self) -> bool {
+        let mut world = self.surroundings.gate.world(self.actor);
+        world.home().deletes > world.standings[self.actor].deletes_seen
+    }
+
+    /// True if keys of the domain came or went since it began what it does: then it may not have those that it needs.
+    pub(crate) fn saw_other_keys(&self) -> bool {
         let world = self.surroundings.gate.world(self.actor);
-        world.deletes > world.standings[self.actor].deletes_seen
+        world.key_changes() > world.standings[self.actor].key_changes_seen
+    }
+
+    /// True if something came too late for its key, so that nobody can read it: known, and a collector is stopped by it until an operator removes it.
+    pub(crate) fn saw_orphans(&self) -> bool {
+        !self.surroundings.gate.world(self.actor).truth().orphans().is_empty()
+    }
+
+    /// False where points are only copied to.
+    pub(crate) fn may_write(&self) -> bool {
+        self.side == Side::Source || self.surroundings.gate.world(self.actor).home().is_promoted
+    }
+
+    /// The domain could not be opened. A target has none before the first replicator has come to it.
+    pub(crate) fn not_opened(&self, what: &'static str, error: &Error) {
+        match error {
+            Error::Key(KeyError::NoDomain { .. }) if self.side == Side::Target => {
+                self.count("the target is still empty")
+            }
+            _ => self.failed(what, error),
+        }
     }
 
     /// It failed, as it may; only a broken rule of the program is never excused.
@@ -101,7 +135,11 @@ impl Process {
     pub(crate) fn failed(&self, what: &'static str, error: &Error) {
         self.surroundings.gate.world(self.actor).note(|| format!("{what}: {error}"));
         self.count(what);
-        if !self.was_hindered() {
+        let replaced = matches!(error, Error::Key(KeyError::KeysReplaced { .. } | KeyError::NewerKeys { .. }));
+        let replaced = replaced && self.saw_other_keys();
+        if replaced {
+            self.count("keys were replaced");
+        } else if !self.was_hindered() {
             self.fail(format!("{what}, and nothing hindered it: {error}"));
         }
     }

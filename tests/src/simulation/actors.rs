@@ -2,7 +2,10 @@
 
 pub(crate) mod collector;
 pub(crate) mod forgetter;
+pub(crate) mod promoter;
 pub(crate) mod reader;
+pub(crate) mod replicator;
+pub(crate) mod rotator;
 pub(crate) mod stranger;
 pub(crate) mod verifier;
 pub(crate) mod volume;

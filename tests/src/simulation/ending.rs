@@ -6,20 +6,23 @@ use std::collections::BTreeSet;
 
 use repository::Error;
 use repository::domain::Domain;
-use repository::layout::ParsedName;
+use repository::layout::{Mark, ParsedName};
+use repository::point::Reference;
 use repository::read::{self, CheckLevel, CheckOptions, CheckOutcome};
 use repository::session::PointId;
 use repository::tree::PackId;
-use repository::upkeep::{CollectOptions, collect};
+use repository::upkeep::{CollectOptions, ReplicateOptions, collect, replicate};
 
-use super::actors::{collector, reader};
+use super::actors::{collector, reader, replicator, rotator};
+use super::place::Side;
 use super::process::Process;
+use super::truth::Truth;
 use super::world::DAY_MS;
 
 /// Longer than every margin of a collector.
 const LONG_MS: i64 = 9 * DAY_MS;
 
-/// Everything that is checked at the end.
+/// Everything that is checked at the end: at the source, then at the target if there is one.
 pub(crate) fn end(process: &Process) -> Result<(), String> {
     {
         let mut world = process.surroundings.gate.world(process.actor);
@@ -29,26 +32,116 @@ pub(crate) fn end(process: &Process) -> Result<(), String> {
             return Err(failure);
         }
     }
-    let domain = process.domain().map_err(|error| format!("at the end the domain cannot be opened: {error}"))?;
+    at_one_place(process)?;
+    if !process.surroundings.gate.world(process.actor).has_target {
+        return Ok(());
+    }
+    let process = process.at_target();
+    let is_complete = replication(&process)?;
+    if !process.has_domain() {
+        process.count("the target is empty at the end");
+        return Ok(());
+    }
+    at_one_place(&process)?;
+    if is_complete { equality(&process) } else { Ok(()) }
+}
+
+fn at_one_place(process: &Process) -> Result<(), String> {
+    remove_orphans(process)?;
     collections(process)?;
+    if process.may_write() {
+        match rotator::retire_keys(process) {
+            Err(error) if harmed(process).is_empty() => {
+                return Err(format!("at the end keys cannot be retired: {error}"));
+            }
+            _ => {}
+        }
+    }
+    let domain = process.domain().map_err(|error| format!("at the end the domain cannot be opened: {error}"))?;
     restores(process, &domain)?;
     soundness(process, &domain)
 }
 
+impl Process {
+    /// The next process, at home at the target.
+    fn at_target(&self) -> Process {
+        let mut world = self.surroundings.gate.world(self.actor);
+        let standing = &mut world.standings[self.actor];
+        standing.side = Side::Target;
+        standing.process += 1;
+        drop(world);
+        Process::start(&self.surroundings, self.actor)
+    }
+
+    fn has_domain(&self) -> bool {
+        !self.surroundings.gate.world(self.actor).truth().is_without_keys()
+    }
+}
+
+/// One replicator more. True if the target has to have everything now.
+fn replication(process: &Process) -> Result<bool, String> {
+    let opened = process.domain_at(Side::Source);
+    let source = opened.map_err(|error| format!("at the end the source cannot be opened: {error}"))?;
+    let options = ReplicateOptions { hidden: true, ..ReplicateOptions::default() };
+    let replicated = replicate(&source, &process.store(Side::Target), &options);
+    let mut world = process.surroundings.gate.world(process.actor);
+    let (is_harmed, is_promoted) = (world.is_harmed(), world.home().is_promoted);
+    drop(world);
+    match replicated {
+        Ok(report) => {
+            replicator::told(process, &report);
+            let is_all = report.damaged.is_empty() && report.not_replicated.is_empty();
+            if !is_all && !is_harmed {
+                return Err(format!("D: at the end not everything is replicated: {report:?}"));
+            }
+            Ok(!is_harmed)
+        }
+        Err(_) if is_promoted || is_harmed => Ok(false),
+        Err(error) => Err(format!("D: at the end a replication fails: {error}")),
+    }
+}
+
+/// D at the target: what is valid at the source is valid there.
+fn equality(process: &Process) -> Result<(), String> {
+    let mut world = process.surroundings.gate.world(process.actor);
+    let points: Vec<PointId> = world.place(Side::Source).truth().valid().map(|(point, _)| point).collect();
+    match points.iter().find(|point| !world.truth().is_valid(**point)) {
+        Some(point) => Err(format!("D: {} is valid at the source and not at the target", point.session)),
+        None => Ok(()),
+    }
+}
+
 fn harmed(process: &Process) -> BTreeSet<String> {
-    process.surroundings.gate.world(process.actor).harmed.clone()
+    process.surroundings.gate.world(process.actor).home().harmed.clone()
+}
+
+/// What an operator is told to do with what is sealed with keys that are gone when nobody is at work: it came too late, and nobody can read it.
+fn remove_orphans(process: &Process) -> Result<(), String> {
+    let orphans = process.surroundings.gate.world(process.actor).truth().orphans();
+    for name in orphans {
+        let removed = process.store(process.side).delete(&name);
+        removed.map_err(|error| format!("at the end {name} cannot be removed: {error}"))?;
+        process.count("object under keys that are gone");
+    }
+    Ok(())
 }
 
 /// D: two runs leave exactly the valid points and what they need. Where stored bytes are damaged, a run may refuse.
 fn collections(process: &Process) -> Result<(), String> {
-    let options = CollectOptions { share_percent_max: 100, ..CollectOptions::default() };
+    let source = (process.side == Side::Target).then(|| process.store(Side::Source));
+    let options = CollectOptions { share_percent_max: 100, source, ..CollectOptions::default() };
     let mut refused = false;
     for _ in 0..2 {
         process.surroundings.gate.world(process.actor).now_ms += LONG_MS;
         let keeper = process.keeper().map_err(|error| format!("at the end upkeep cannot open the domain: {error}"))?;
         match collect(&keeper, &options) {
             Ok(report) => {
-                refused |= report.collection.blocked.is_some();
+                if let Some(why) = &report.collection.blocked {
+                    if harmed(process).is_empty() {
+                        return Err(format!("D: at the end a collector deletes nothing: {why}"));
+                    }
+                    refused = true;
+                }
                 collector::count(process, &report);
             }
             Err(error) if harmed(process).is_empty() => {
@@ -69,11 +162,19 @@ fn collections(process: &Process) -> Result<(), String> {
 /// Objects that no valid point needs.
 fn leftovers(process: &Process) -> Vec<String> {
     let mut world = process.surroundings.gate.world(process.actor);
-    let names: Vec<String> = world.objects.keys().cloned().collect();
+    let names: Vec<String> = world.home().objects.keys().cloned().collect();
+    let needed = |truth: &mut Truth| -> Vec<(PointId, Vec<PackId>)> {
+        let packs = |reference: &Reference| reference.packs.iter().map(|(pack, _)| pack).collect();
+        truth.valid().map(|(point, reference)| (point, packs(reference))).collect()
+    };
+    let mut points = needed(world.truth());
+    if world.is_harmed() {
+        // What cannot be copied, or cannot go at the source, because something is damaged there, waits at the target.
+        points.extend(world.place(Side::Source).truth().standing());
+    }
     let truth = world.truth();
-    let valid: BTreeSet<PointId> = truth.valid().map(|(point, _)| point).collect();
-    let packs: BTreeSet<PackId> =
-        truth.valid().flat_map(|(_, reference)| reference.packs.iter().map(|(pack, _)| pack)).collect();
+    let valid: BTreeSet<PointId> = points.iter().map(|(point, _)| *point).collect();
+    let packs: BTreeSet<PackId> = points.iter().flat_map(|(_, packs)| packs.iter().copied()).collect();
     let sessions: BTreeSet<_> = valid.iter().map(|point| point.session).collect();
     let is_needed = |name: &String| match ParsedName::parse(name) {
         Ok(ParsedName::Pack { session, sequence, .. }) => packs.contains(&PackId { session, seq: sequence }),
@@ -81,11 +182,17 @@ fn leftovers(process: &Process) -> Vec<String> {
         Ok(ParsedName::SessionOpen { session, .. }) => sessions.contains(&session),
         Ok(ParsedName::SessionBeat { .. }) => false,
         Ok(ref mark @ ParsedName::Mark { volume, session, .. }) => {
-            valid.contains(&PointId { volume, session }) || !truth.is_signed(mark)
+            // T3: where a name may be put again, what says that it is over stays.
+            let is_tombstone = process.side == Side::Target && is_doomed(mark);
+            valid.contains(&PointId { volume, session }) || is_tombstone || !truth.is_signed(mark)
         }
         _ => true,
     };
     names.into_iter().filter(|name| !is_needed(name)).collect()
+}
+
+fn is_doomed(name: &ParsedName) -> bool {
+    matches!(name, ParsedName::Mark { mark: Mark::Doomed, .. })
 }
 
 /// Every valid point restores to what was backed up, byte for byte, unless something that it needs is damaged; then it fails.

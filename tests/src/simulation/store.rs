@@ -20,14 +20,16 @@ use repository::session::PointId;
 use repository::store::{Bytes, Operation};
 
 use super::gate::Gate;
+use super::place::{Object, Side, is_below};
 use super::weather::Fate;
-use super::world::{Object, World, is_below};
+use super::world::World;
 
-/// The store as one actor sees it.
+/// One of the stores as one actor sees it.
 #[derive(Clone)]
 pub(crate) struct ActorStore {
     gate: Arc<Gate>,
     actor: usize,
+    side: Side,
 }
 
 /// The request did not get an answer.
@@ -61,17 +63,18 @@ fn flipped(bytes: &Bytes, at: u64) -> Bytes {
 
 impl ActorStore {
     /// For one actor.
-    pub(crate) fn new(gate: Arc<Gate>, actor: usize) -> ActorStore {
-        ActorStore { gate, actor }
+    pub(crate) fn new(gate: Arc<Gate>, actor: usize, side: Side) -> ActorStore {
+        ActorStore { gate, actor, side }
     }
 
     /// The next step, and what becomes of the request.
     fn ask(&self, operation: Operation, name: &str) -> (MutexGuard<'_, World>, Fate) {
         let mut world = self.gate.step(self.actor);
-        let fate = world.fate(operation, name);
+        let fate = world.fate(self.side, operation, name);
+        let at = if self.side == Side::Target { " at the target" } else { "" };
         world.note(|| match fate {
-            Fate::Done => format!("{operation} {name}"),
-            fate => format!("{operation} {name}: {}", fate.name()),
+            Fate::Done => format!("{operation}{at} {name}"),
+            fate => format!("{operation}{at} {name}: {}", fate.name()),
         });
         (world, fate)
     }
@@ -80,31 +83,32 @@ impl ActorStore {
     fn change(&self, operation: Operation, name: &str, bytes: Option<&Bytes>) -> Result<()> {
         let (mut world, fate) = self.ask(operation, name);
         if let Some(bytes) = bytes {
-            sent(&mut world, name, bytes);
+            self.sent(&mut world, name, bytes);
         }
+        let side = self.side;
         let apply = |world: &mut World| match bytes {
-            Some(bytes) => world.put(name, bytes, bytes.clone()),
+            Some(bytes) => world.put(side, name, bytes, bytes.clone()),
             None => {
-                world.delete(name);
+                world.delete(side, name);
             }
         };
         match (fate, bytes) {
             (Fate::BitFlipped, Some(bytes)) => {
                 let at = world.dice.number();
-                world.put(name, bytes, flipped(bytes, at));
+                world.put(side, name, bytes, flipped(bytes, at));
             }
             (Fate::Done | Fate::AnswerLost | Fate::Twice | Fate::DeathAfter, _) => apply(&mut world),
             _ => {}
         }
         if matches!(fate, Fate::Late | Fate::Twice | Fate::DeathAndLate) {
-            world.keep_for_later(name, bytes.cloned());
+            world.keep_for_later(side, name, bytes.cloned());
         }
         match fate {
             Fate::DeathBefore | Fate::DeathAfter | Fate::DeathAndLate => self.gate.die(world, self.actor),
             Fate::Failed | Fate::AnswerLost | Fate::Late | Fate::BrokenOff => Err(unavailable()),
             Fate::Done | Fate::Twice | Fate::BitFlipped => {
                 if operation == Operation::Put {
-                    announced(&mut world, name);
+                    self.announced(&mut world, name);
                 }
                 Ok(())
             }
@@ -119,7 +123,7 @@ impl ActorStore {
             Fate::Failed | Fate::AnswerLost | Fate::Late => return Err(unavailable()),
             Fate::Done | Fate::Twice | Fate::BitFlipped | Fate::BrokenOff => {}
         }
-        let Some(object) = world.objects.get(name).cloned() else {
+        let Some(object) = world.place(self.side).objects.get(name).cloned() else {
             return Err(Error::NotFound { path: name.to_owned(), source: "no such object".into() });
         };
         let all = 0..object.bytes.len() as u64;
@@ -134,7 +138,7 @@ impl ActorStore {
             body = flipped(&body, world.dice.number());
         }
         if !options.head {
-            relied_on(&mut world, name);
+            self.relied_on(&mut world, name);
         }
         let broken_off = fate == Fate::BrokenOff && !options.head;
         result(meta(name, &object)?, range, body, broken_off)
@@ -142,19 +146,55 @@ impl ActorStore {
 
     /// The names after `after`, at most a page of them; the second is where the next page begins.
     fn page(&self, prefix: &str, after: &str, page_max: usize) -> Result<(Vec<ObjectMeta>, Option<String>)> {
-        let (world, fate) = self.ask(Operation::List, prefix);
+        let (mut world, fate) = self.ask(Operation::List, prefix);
         match fate {
             Fate::DeathBefore | Fate::DeathAfter | Fate::DeathAndLate => self.gate.die(world, self.actor),
             Fate::Failed | Fate::AnswerLost | Fate::Late | Fate::BrokenOff => return Err(unavailable()),
             Fate::Done | Fate::Twice | Fate::BitFlipped => {}
         }
+        if self.side == Side::Target && after.is_empty() && prefix.contains("/marks/") {
+            let step = world.step;
+            world.standings[self.actor].marks_listed.insert(prefix.to_owned(), step);
+        }
         let beyond = (std::ops::Bound::Excluded(after.to_owned()), std::ops::Bound::Unbounded);
+        let objects = &world.place(self.side).objects;
         let mut below =
-            world.objects.range::<String, _>(beyond).filter(|(name, _)| is_below(name, prefix) && *name != prefix);
+            objects.range::<String, _>(beyond).filter(|(name, _)| is_below(name, prefix) && *name != prefix);
         let names: Vec<ObjectMeta> =
             below.by_ref().take(page_max).map(|(name, object)| meta(name, object)).collect::<Result<_>>()?;
         let next = names.last().map(|last| last.location.to_string()).filter(|_| names.len() == page_max);
         Ok((names, next))
+    }
+
+    /// Notes what an actor is about to put.
+    fn sent(&self, world: &mut World, name: &str, bytes: &Bytes) {
+        let standing = &world.standings[world.turn];
+        if let Ok(ParsedName::Point { session, .. }) = ParsedName::parse(name)
+            && self.side == standing.side
+            && standing.session != Some(session)
+        {
+            world.tally.count("commit of a session that another process announced");
+        }
+        world.sent(self.side, name, bytes);
+    }
+
+    /// Notes which session an actor announced.
+    fn announced(&self, world: &mut World, name: &str) {
+        if let Ok(ParsedName::SessionOpen { session, .. }) = ParsedName::parse(name) {
+            let standing = &mut world.standings[self.actor];
+            // Whoever puts one elsewhere copies it.
+            if standing.side == self.side {
+                standing.session = Some(session);
+            }
+        }
+    }
+
+    /// Whoever reads a point that it has pinned relies on it from then on.
+    fn relied_on(&self, world: &mut World, name: &str) {
+        let Ok(ParsedName::Point { volume, session: pin, .. }) = ParsedName::parse(name) else { return };
+        let Some(session) = world.standings[self.actor].session else { return };
+        let held = world.place(self.side).truth().rely(session, PointId { volume, session: pin });
+        world.claim(held);
     }
 
     /// How many names a page of the next list has: mostly all of them.
@@ -174,40 +214,9 @@ fn result(meta: ObjectMeta, range: Range<u64>, body: Bytes, broken_off: bool) ->
     Ok(GetResult { payload, meta, range, attributes: Default::default(), extensions: Default::default() })
 }
 
-/// Notes what an actor is about to put.
-fn sent(world: &mut World, name: &str, bytes: &Bytes) {
-    let standing = &world.standings[world.turn];
-    let attempt = standing.backing_up.clone();
-    if let Ok(ParsedName::Point { session, .. }) = ParsedName::parse(name)
-        && standing.session != Some(session)
-    {
-        world.tally.count("commit of a session that another process announced");
-    }
-    if let Some(truth) = &mut world.truth {
-        let held = truth.send(name, bytes, attempt.as_ref());
-        world.claim(held);
-    }
-}
-
-/// Notes which session an actor announced.
-fn announced(world: &mut World, name: &str) {
-    if let Ok(ParsedName::SessionOpen { session, .. }) = ParsedName::parse(name) {
-        let turn = world.turn;
-        world.standings[turn].session = Some(session);
-    }
-}
-
-/// Whoever reads a point that it has pinned relies on it from then on.
-fn relied_on(world: &mut World, name: &str) {
-    let Ok(ParsedName::Point { volume, session: pin, .. }) = ParsedName::parse(name) else { return };
-    let Some(session) = world.standings[world.turn].session else { return };
-    let held = world.truth().rely(session, PointId { volume, session: pin });
-    world.claim(held);
-}
-
 impl std::fmt::Debug for ActorStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the simulated store of actor {}", self.actor)
+        write!(f, "the simulated {:?} of actor {}", self.side, self.actor)
     }
 }
 

@@ -1,12 +1,15 @@
 //! Truth: what the store really holds, and what must hold of it at every moment.
 //!
-//! In: every put and delete as it takes effect, and what actors were told. Out: the first breach of a claim (A, B, C and E of the protocol, and that objects are immutable).
+//! In: every put and delete as it takes effect, and what actors were told. Out: the first breach of a claim (A, B, C, E, F, G and H of the protocol, and that objects are
+//! immutable).
 //! Never: asks the engine: it reads names and two kinds of objects by itself, and knows no rule of the protocol, only its claims.
+
+mod keys;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::SessionId;
+use model::{KeyId, SessionId};
 use repository::domain::Domain;
 use repository::generated::Tree;
 use repository::layout::{self, Mark, ParsedName};
@@ -16,6 +19,8 @@ use repository::seal::{BlobKind, ObjectKind, SectionReader};
 use repository::session::{Announcement, PointId};
 use repository::store::Bytes;
 use repository::tree::PackId;
+
+pub(crate) use keys::KeyCopies;
 
 /// A restore point that was reported as successful.
 #[derive(Clone, Debug)]
@@ -27,15 +32,22 @@ pub(crate) struct Success {
 /// What the store holds, understood.
 pub(crate) struct Truth {
     domain: Domain,
+    copies: Arc<KeyCopies>,
+    /// Keys of the domain that are here, and with which of them each object is sealed.
+    keys: BTreeSet<KeyId>,
+    sealed: keys::Sealed,
     packs: BTreeSet<PackId>,
     points: BTreeMap<PointId, Arc<Reference>>,
     open: BTreeMap<SessionId, Announcement>,
+    /// Sessions that have put something after their announcement.
+    writing: BTreeSet<SessionId>,
     /// Marks that upkeep signed, by name.
     marks: BTreeMap<PointId, BTreeMap<String, Mark>>,
     /// Every name that anybody ever wanted to put, with its bytes.
     ever: BTreeMap<String, Bytes>,
     /// Marks that were ever put.
     ever_marked: BTreeSet<(PointId, Mark)>,
+    doomed_at: BTreeMap<PointId, u64>,
     /// Points that once stood there with their announcement and without an abort mark.
     committed: BTreeSet<PointId>,
     /// What is valid, and since which step what was is not.
@@ -52,16 +64,21 @@ pub(crate) struct Truth {
 }
 
 impl Truth {
-    /// Of an empty domain, which is needed for reading.
-    pub(crate) fn new(domain: Domain) -> Truth {
+    /// Of an empty place.
+    pub(crate) fn new(copies: Arc<KeyCopies>) -> Truth {
         Truth {
-            domain,
+            domain: copies.domain(),
+            copies,
+            keys: BTreeSet::new(),
+            sealed: keys::Sealed::default(),
             packs: BTreeSet::new(),
             points: BTreeMap::new(),
             open: BTreeMap::new(),
+            writing: BTreeSet::new(),
             marks: BTreeMap::new(),
             ever: BTreeMap::new(),
             ever_marked: BTreeSet::new(),
+            doomed_at: BTreeMap::new(),
             committed: BTreeSet::new(),
             valid: BTreeSet::new(),
             ended: BTreeMap::new(),
@@ -78,17 +95,37 @@ impl Truth {
         if first != bytes {
             return Err(format!("immutable: {name} is put with other bytes than the first time"));
         }
-        if let (Some(attempt), Ok(ParsedName::Point { session, .. })) = (attempt, ParsedName::parse(name)) {
-            self.attempts.entry(session).or_insert_with(|| attempt.clone());
+        match ParsedName::parse(name) {
+            Ok(ParsedName::Point { session, .. }) => {
+                if let Some(attempt) = attempt {
+                    self.attempts.entry(session).or_insert_with(|| attempt.clone());
+                }
+                self.writing.insert(session);
+            }
+            Ok(ParsedName::Pack { session, .. }) => {
+                self.writing.insert(session);
+            }
+            _ => {}
         }
-        Ok(())
+        self.check_keys()
+    }
+
+    /// The bytes that were the first to be sent under a name.
+    pub(crate) fn first_sent(&self, name: &str) -> Option<&Bytes> {
+        self.ever.get(name)
     }
 
     /// An object was put; `sent` are its bytes before anything happened to them.
     pub(crate) fn put(&mut self, name: &str, sent: &Bytes) -> Result<(), String> {
+        self.sealed.note(name, sent)?;
         match ParsedName::parse(name) {
             Ok(ParsedName::Pack { session, sequence, .. }) => {
                 self.packs.insert(PackId { session, seq: sequence });
+                return Ok(());
+            }
+            Ok(ParsedName::DomainKey { key, .. }) => {
+                self.domain = self.copies.add(name, sent)?;
+                self.keys.insert(key);
                 return Ok(());
             }
             Ok(ParsedName::Point { volume, session, .. }) => {
@@ -112,6 +149,9 @@ impl Truth {
     /// An object was deleted.
     pub(crate) fn delete(&mut self, name: &str) -> Result<(), String> {
         match ParsedName::parse(name) {
+            Ok(ParsedName::DomainKey { key, .. }) => {
+                self.keys.remove(&key);
+            }
             Ok(ParsedName::Pack { session, sequence, .. }) => {
                 self.packs.remove(&PackId { session, seq: sequence });
             }
@@ -150,6 +190,9 @@ impl Truth {
 
     fn mark(&mut self, point: PointId, mark: Mark, name: &str) -> Result<(), String> {
         self.ever_marked.insert((point, mark));
+        if mark == Mark::Doomed {
+            self.doomed_at.entry(point).or_insert(self.step);
+        }
         self.marks.entry(point).or_default().insert(name.to_owned(), mark);
         // One that was forgotten and has been removed may be called dead as well, by a collector that looked before and marks after.
         let forgotten = self.ever_marked.contains(&(point, Mark::Doomed));
@@ -208,6 +251,7 @@ impl Truth {
         let committed: Vec<PointId> =
             self.valid.iter().filter(|point| !self.has(**point, Mark::Abort)).copied().collect();
         self.committed.extend(committed);
+        self.check_keys()?;
         self.check_pins()
     }
 
@@ -270,6 +314,17 @@ impl Truth {
     /// Valid points with what they need.
     pub(crate) fn valid(&self) -> impl Iterator<Item = (PointId, &Reference)> {
         self.points.iter().filter(|(point, _)| self.is_valid(**point)).map(|(point, reference)| (*point, &**reference))
+    }
+
+    /// All points that are there, with their packs.
+    pub(crate) fn standing(&self) -> Vec<(PointId, Vec<PackId>)> {
+        let packs = |reference: &Reference| reference.packs.iter().map(|(pack, _)| pack).collect();
+        self.points.iter().map(|(point, reference)| (*point, packs(reference))).collect()
+    }
+
+    /// The step at which a point was doomed for the first time.
+    pub(crate) fn doomed_at(&self, point: PointId) -> Option<u64> {
+        self.doomed_at.get(&point).copied()
     }
 
     /// The names of all objects that valid points need.

@@ -1,6 +1,6 @@
 //! Keys of a domain: replaced, retired, destroyed, and proven to open from an export.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,12 +16,16 @@ use repository::keys::{
 use repository::layout::{self, ParsedName};
 use repository::pack::{Directory, FOOTER_BYTES, Footer};
 use repository::point::Point;
-use repository::read::{self, View};
+use repository::read::{self, CheckOptions, View};
 use repository::seal::{BlobKind, Header, ObjectKind, Opener};
 use repository::session::{PointId, read_announcement, read_point, read_reference};
-use repository::store::Bytes;
-use repository::upkeep::{CollectOptions, Keeper, collect, plan_collection};
+use repository::store::{Bytes, Effect, Faults, Operation, Rule};
+use repository::upkeep::{
+    CollectOptions, Keeper, ReplicateOptions, ScrubOptions, collect, plan_collection, promote, replicate, scrub,
+};
 use repository::write::{BackupOptions, BackupReport, backup};
+
+use tests::folder::Folder;
 
 use super::world::World;
 
@@ -166,6 +170,83 @@ fn a_session_under_way_keeps_the_keys_that_it_announced_itself_with() {
     let announced = looked.iter().find(|(used, _)| used.set == old).expect("the old set");
     assert_eq!(announced.0.objects, 1, "the announcement: {looked:?}");
     world.assert_restores(report.point, &world.source.snapshot(), "under the old keys");
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_only_with_the_keys_that_it_announced_itself_with() {
+    let world = world();
+    let first = world.backup();
+    edit(&world);
+    let journal = Folder::new("journal");
+    let options = BackupOptions { journal_directory: Some(journal.path().to_owned()), ..world.options() };
+    let faults = Faults::seeded(1);
+    let die = Effect::Crash { applied: true, hook: Arc::new(|| {}) };
+    faults.add(Rule::on(Operation::Put, &layout::packs(world.domain().id()), die).times(1));
+    let before: BTreeSet<String> = world.names().into_iter().collect();
+    backup(&world.faulty_domain(&faults), &world.source, &options).expect_err("killed when a pack was put");
+    rotate(&world);
+    let report = backup(&world.domain(), &world.source, &options).expect("the next run");
+    assert_eq!(report.parent, Some(first.point.session));
+    let mut keys: BTreeMap<String, BTreeSet<KeyId>> = BTreeMap::new();
+    for (name, key) in keys_since(&world, &before) {
+        use ParsedName::{Pack, Point, SessionOpen};
+        let Ok(Pack { session, .. } | Point { session, .. } | SessionOpen { session, .. }) = ParsedName::parse(&name)
+        else {
+            continue;
+        };
+        keys.entry(session.to_string()).or_default().insert(key);
+    }
+    assert!(keys.values().all(|keys| keys.len() == 1), "an announcement names the keys of its session: {keys:?}");
+    world.assert_restores(report.point, &world.source.snapshot(), "after a kill and a rotation");
+}
+
+#[test]
+fn whoever_opened_a_domain_before_a_rotation_is_told_to_run_again_and_calls_nothing_damaged() {
+    let world = world();
+    world.backup();
+    let stale = domain_of(&world, access(&world));
+    rotate(&world);
+    edit(&world);
+    world.backup();
+    let keeper = Keeper::new(stale.clone(), Arc::new(world.repository.upkeep().expect("the key"))).expect("a keeper");
+    let elsewhere = world.elsewhere();
+    let errors = [
+        read::points(&stale, None).err(),
+        read::check(&stale, &CheckOptions::default()).err(),
+        collect(&keeper, &CollectOptions::default()).err(),
+        scrub(&keeper, &ScrubOptions::default()).err(),
+        replicate(&stale, &elsewhere.store(), &ReplicateOptions::default()).err(),
+    ];
+    for error in errors {
+        assert!(matches!(error, Some(Error::Key(KeyError::NewerKeys { .. }))), "{error:?}");
+    }
+    world.assert_sound("nobody quarantined anything");
+}
+
+#[test]
+fn what_half_a_copy_needs_keeps_the_keys_of_a_replica() {
+    let world = world();
+    world.backup();
+    rotate(&world);
+    edit(&world);
+    world.backup();
+    // The second point needs packs under both sets.
+    let replica = world.elsewhere();
+    let faults = Faults::seeded(1);
+    let die = Effect::Crash { applied: false, hook: Arc::new(|| {}) };
+    faults.add(Rule::on(Operation::Put, &layout::packs(world.domain().id()), die).times(1));
+    let killed = replicate(&world.domain(), &replica.store().with_faults(faults), &ReplicateOptions::default());
+    killed.expect_err("killed before the first pack");
+    let at_replica = || world.repository.domain(&replica.store(), "default").expect("the domain");
+    assert_eq!(at_replica().sets().len(), 2);
+    let error = destroy_unused_keys(&replica.store(), &at_replica()).expect_err("a replica");
+    assert!(matches!(error, Error::Key(KeyError::KeysOfAReplica)), "{error}");
+    promote(&replica.store()).expect("promoted");
+    let error = destroy_unused_keys(&replica.store(), &at_replica()).expect_err("half a copy");
+    assert_eq!(error.class(), ErrorClass::Busy, "{error}");
+    replica.names().iter().filter(|name| name.ends_with(".point")).for_each(|name| replica.delete(name));
+    let looked = destroy_unused_keys(&replica.store(), &at_replica()).expect("nothing is there any more");
+    assert_eq!(looked.iter().filter(|(_, gone)| *gone).count(), 1, "{looked:?}");
 }
 
 #[test]

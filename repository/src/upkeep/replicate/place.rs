@@ -81,6 +81,9 @@ pub(super) fn prepare(places: &Places, found: &Found, report: &mut ReplicateRepo
     }
     copy_keys(places, KEYS, KEY_FILE_BYTES_MAX, report)?;
     if !found.complete {
+        if manifest_of(&places.source, places.source.store())?.as_ref() != Some(&found.manifest) {
+            return Err(Error::damaged(REPOSITORY, "it does not read the same twice at the source"));
+        }
         target.put(REPOSITORY, found.manifest.clone())?;
     }
     Ok(())
@@ -112,7 +115,17 @@ fn copy_keys(places: &Places, below: &str, bytes_max: u64, report: &mut Replicat
             (Some(_), _) => {}
             (None, Some(key)) => report.damage(CopySide::Source, name, key.why.clone()),
             (None, None) => {
-                let bytes = places.source.store().get_at_most(name, bytes_max)?;
+                let read = || places.source.store().get_at_most(name, bytes_max);
+                let (bytes, again) = match (read(), read()) {
+                    // Destroyed since it was listed: no point that is valid needs it.
+                    (Err(error), _) | (_, Err(error)) if error.is_not_found() => continue,
+                    (bytes, again) => (bytes?, again?),
+                };
+                // Nobody here can open it, so this is all that can be known of what it lost on the way.
+                if bytes != again {
+                    report.damage(CopySide::Source, name, "it does not read the same twice");
+                    continue;
+                }
                 places.target.store().put(name, bytes)?;
                 report.copied.keys += 1;
             }

@@ -31,7 +31,7 @@ pub(super) enum Read<T> {
 /// nothing is lost on the way.
 pub(super) fn read_point(source: &Domain, point: PointId) -> Result<Read<(Bytes, Reference)>, Error> {
     let name = layout::point(source.id(), point.volume, point.session);
-    twice(|| {
+    twice(source, || {
         let bytes = source.store().get_at_most(&name, POINT_BYTES_MAX)?;
         let binding = source.binding(ObjectKind::Point, &name);
         let reference = match Point::open(binding, &bytes, source.ring()) {
@@ -49,7 +49,7 @@ pub(super) fn read_point(source: &Domain, point: PointId) -> Result<Read<(Bytes,
 /// A `.open`.
 pub(super) fn read_open(source: &Domain, point: PointId) -> Result<Read<Bytes>, Error> {
     let name = layout::session_open(source.id(), point.session);
-    twice(|| {
+    twice(source, || {
         let bytes = source.store().get_at_most(&name, OPEN_BYTES_MAX)?;
         match open_announcement(source, &name, &bytes)?.volume == point.volume {
             true => Ok(bytes),
@@ -63,7 +63,7 @@ pub(super) fn read_open(source: &Domain, point: PointId) -> Result<Read<Bytes>, 
 /// A pack, whole.
 pub(super) fn read_pack(source: &Domain, pack: PackId) -> Result<Read<Bytes>, Error> {
     let name = source.pack_name(pack);
-    twice(|| {
+    twice(source, || {
         // A pack that is missing is no damage: its point may have gone.
         let (verdict, whole) = read_whole(source.store(), source, pack, &PackSummary::default())?;
         match verdict.is_good() {
@@ -76,8 +76,9 @@ pub(super) fn read_pack(source: &Domain, pack: PackId) -> Result<Read<Bytes>, Er
     })
 }
 
-/// What is bad once and good when it is read again was not damaged.
-fn twice<T>(read: impl Fn() -> Result<T, Error>) -> Result<Read<T>, Error> {
+/// What is bad once and good when it is read again was not damaged, and what is sealed with keys that came since is neither.
+fn twice<T>(source: &Domain, read: impl Fn() -> Result<T, Error>) -> Result<Read<T>, Error> {
+    let read = || read().map_err(|error| source.explained(error));
     match read() {
         Err(error) if concerns_one_object(&error) => {}
         first => return settled(first),

@@ -7,6 +7,7 @@ use repository::generated::Dice;
 use repository::upkeep::{CollectOptions, CollectReport, collect, plan_collection};
 
 use super::super::actor::Actor;
+use super::super::place::Side;
 use super::super::process::Process;
 use crate::folder::Folder;
 
@@ -16,6 +17,7 @@ pub(crate) struct Collector {
     cache: Option<Folder>,
     /// How it chooses its margins.
     haste: Haste,
+    side: Side,
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -57,13 +59,18 @@ pub(crate) fn count(process: &Process, report: &CollectReport) {
 }
 
 impl Actor for Collector {
+    fn side(&self) -> Side {
+        self.side
+    }
+
     fn act(&mut self, process: &mut Process) {
         let keeper = match process.keeper() {
             Ok(keeper) => keeper,
-            Err(error) => return process.failed("the domain could not be opened by upkeep", &error),
+            Err(error) => return process.not_opened("the domain could not be opened by upkeep", &error),
         };
         let cache_directory = self.cache.as_ref().map(|folder| folder.path().to_owned());
-        let options = CollectOptions { cache_directory, ..options(&mut process.dice, self.haste) };
+        let source = (self.side == Side::Target).then(|| process.store(Side::Source));
+        let options = CollectOptions { cache_directory, source, ..options(&mut process.dice, self.haste) };
         if process.dice.one_in(8) {
             match plan_collection(keeper.domain(), &options) {
                 Ok(_) => process.count("collection planned"),
@@ -80,8 +87,8 @@ impl Actor for Collector {
 
 impl Collector {
     /// With a disk for its cache, or without.
-    pub(crate) fn new(cache: Option<Folder>, haste: Haste) -> Collector {
-        Collector { cache, haste }
+    pub(crate) fn new(cache: Option<Folder>, haste: Haste, side: Side) -> Collector {
+        Collector { cache, haste, side }
     }
 
     /// A run may end because another collector is at work, or because too much would go; it may not find damage where nothing was harmed.
@@ -93,6 +100,9 @@ impl Collector {
             // It lists points, and then packs: what another one deleted in between looks lost.
             ErrorClass::Corrupt if process.saw_deletes() => {
                 process.count("collector run saw damage where another deleted")
+            }
+            ErrorClass::Corrupt if process.saw_orphans() => {
+                process.count("collector run stopped by what is sealed with keys that are gone");
             }
             _ => process.failed("collector run failed", error),
         }

@@ -4,22 +4,29 @@ use repository::read;
 use repository::upkeep::{Keeper, retire, undelete};
 
 use super::super::actor::Actor;
+use super::super::place::Side;
 use super::super::process::Process;
 
 /// Retires, and undeletes.
-pub(crate) struct Forgetter;
+pub(crate) struct Forgetter {
+    pub(crate) side: Side,
+}
 
 impl Actor for Forgetter {
+    fn side(&self) -> Side {
+        self.side
+    }
+
     fn act(&mut self, process: &mut Process) {
         let keeper = match process.keeper() {
             Ok(keeper) => keeper,
-            Err(error) => return process.failed("the domain could not be opened by upkeep", &error),
+            Err(error) => return process.not_opened("the domain could not be opened by upkeep", &error),
         };
         let list = match read::points_with_hidden(keeper.domain(), None) {
             Ok(list) => list,
             Err(error) => return process.failed("list of points failed", &error),
         };
-        if process.dice.one_in(3) {
+        if process.dice.one_in(3) && process.may_write() {
             let hidden: Vec<_> = list.points.iter().filter(|point| point.hidden && !point.checkpoint).collect();
             let Some(index) = process.dice.index(hidden.len()) else { return process.count("nothing to undelete") };
             return self.undelete(process, &keeper, hidden[index].id);
@@ -36,7 +43,7 @@ impl Actor for Forgetter {
 
 impl Forgetter {
     fn undelete(&self, process: &Process, keeper: &Keeper, hidden: repository::session::PointId) {
-        let expected = process.surroundings.gate.world(process.actor).truth().expected(hidden);
+        let expected = process.surroundings.gate.world(process.actor).expected(hidden);
         process.surroundings.gate.world(process.actor).standings[process.actor].backing_up = expected.clone();
         match undelete(keeper, hidden, "forgetter") {
             Ok(undeleted) => {

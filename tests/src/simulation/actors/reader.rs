@@ -8,13 +8,16 @@ use repository::read::{self, PointInfo, RESTORE_MEMORY_BYTES_MIN, RestoreOptions
 use repository::session::{PointId, Session};
 
 use super::super::actor::Actor;
+use super::super::place::Side;
 use super::super::process::Process;
 
 /// How much of a table a view reads at once: little, so that more than one window occurs.
 const WINDOW_BYTES: u64 = 16 << 10;
 
 /// Restores.
-pub(crate) struct Reader;
+pub(crate) struct Reader {
+    pub(crate) side: Side,
+}
 
 /// A point restored into nothing; an error if anything of it was left out.
 pub(crate) fn restored(domain: &Domain, point: PointId) -> Result<Tree, Error> {
@@ -34,7 +37,7 @@ pub(crate) fn restored(domain: &Domain, point: PointId) -> Result<Tree, Error> {
 
 /// What is wrong with a tree that a point was restored to.
 pub(crate) fn wrong(process: &Process, point: PointId, tree: &Tree) -> Option<String> {
-    let expected = process.surroundings.gate.world(process.actor).truth().expected(point);
+    let expected = process.surroundings.gate.world(process.actor).expected(point);
     let Some(expected) = expected else { return Some(format!("{} is valid, and nobody put it", point.session)) };
     let difference = difference(&expected.tree, tree)?;
     Some(format!("{} was restored to another tree than was backed up: {difference}", point.session))
@@ -87,11 +90,15 @@ impl Reader {
 }
 
 impl Actor for Reader {
+    fn side(&self) -> Side {
+        self.side
+    }
+
     fn act(&mut self, process: &mut Process) {
         let listed = process.domain().and_then(|domain| Ok((read::points(&domain, None)?, domain)));
         let (list, domain) = match listed {
             Ok(listed) => listed,
-            Err(error) => return process.failed("list of points failed", &error),
+            Err(error) => return process.not_opened("list of points failed", &error),
         };
         if let Some((name, why)) = list.unreadable.first()
             && !process.was_hindered()

@@ -17,7 +17,7 @@ impl Actor for Verifier {
     fn act(&mut self, process: &mut Process) {
         let keeper = match process.keeper() {
             Ok(keeper) => keeper,
-            Err(error) => return process.failed("the domain could not be opened by upkeep", &error),
+            Err(error) => return process.not_opened("the domain could not be opened by upkeep", &error),
         };
         if process.dice.one_in(2) {
             let options = ScrubOptions { bytes_max: 1 << 16, cursor: self.cursor, ..ScrubOptions::default() };
@@ -57,7 +57,9 @@ fn false_alarm(process: &Process, who: &str, outcome: CheckOutcome, damaged: &[D
     if outcome == CheckOutcome::Damaged {
         process.count("damage found");
         let is_false = |damaged: &DamagedObject| {
-            !process.surroundings.gate.world(process.actor).truth().is_left_by_the_dead(&damaged.object)
+            let mut world = process.surroundings.gate.world(process.actor);
+            let truth = world.truth();
+            !truth.is_left_by_the_dead(&damaged.object) && !truth.orphans().contains(&damaged.object)
         };
         if !process.was_hindered() && damaged.iter().any(is_false) {
             process.fail(format!("{who} finds damage where none is: {damaged:?}"));

@@ -11,6 +11,7 @@ use repository::session::PointId;
 use repository::write::{BackupOptions, BackupReport, MEMORY_BUDGET_BYTES_MIN, backup};
 
 use super::super::actor::Actor;
+use super::super::place::Side;
 use super::super::process::Process;
 use super::super::truth::Success;
 use super::volume::Volume;
@@ -23,6 +24,7 @@ pub(crate) struct Writer {
     journal: Option<Arc<Folder>>,
     pack_bytes: usize,
     checkpoint_bytes: u64,
+    side: Side,
 }
 
 impl Writer {
@@ -33,7 +35,12 @@ impl Writer {
         pack_bytes: usize,
         checkpoint_bytes: u64,
     ) -> Writer {
-        Writer { volume, journal, pack_bytes, checkpoint_bytes }
+        Writer { volume, journal, pack_bytes, checkpoint_bytes, side: Side::Source }
+    }
+
+    /// The same, at the target: it waits until that was promoted.
+    pub(crate) fn at_target(self) -> Writer {
+        Writer { side: Side::Target, ..self }
     }
 
     fn options(&self, process: &Process) -> BackupOptions {
@@ -72,13 +79,20 @@ impl Writer {
 }
 
 impl Actor for Writer {
+    fn side(&self) -> Side {
+        self.side
+    }
+
     fn act(&mut self, process: &mut Process) {
+        if !process.may_write() {
+            return;
+        }
         let tree = self.volume.change();
         let attempt = Success { tree: Arc::new(tree.clone()) };
         process.surroundings.gate.world(process.actor).standings[process.actor].backing_up = Some(attempt.clone());
         let domain = match process.domain() {
             Ok(domain) => domain,
-            Err(error) => return process.failed("the domain could not be opened", &error),
+            Err(error) => return process.not_opened("the domain could not be opened", &error),
         };
         let source = GeneratedSource::of(tree, "volume".into());
         match backup(&domain, &source, &self.options(process)) {
