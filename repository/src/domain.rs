@@ -10,10 +10,11 @@ use model::{DomainId, RepositoryId, SessionId, VolumeId};
 use crate::Error;
 use crate::hash::HashingKey;
 use crate::keys::{
-    DomainAccess, KeyError, Random, UnreadableKey, UpkeepPublic, WriterKeys, are_newest, is_newer, random_array,
+    DomainAccess, KeyError, Random, UnreadableKey, UpkeepPublic, WriterKeys, are_newest, is_gone, is_newer,
+    random_array,
 };
 use crate::layout;
-use crate::seal::{Binding, KeyRing, ObjectKind};
+use crate::seal::{Binding, ClassKey, KeyRing, ObjectKind};
 use crate::store::Store;
 use crate::tree::PackId;
 
@@ -88,6 +89,11 @@ impl Domain {
         self.access.writer_keys()
     }
 
+    /// The key to announce a session with; upkeep has it as well.
+    pub fn announcing_key(&self) -> Result<ClassKey, Error> {
+        self.access.announcing_key()
+    }
+
     /// False if what is sealed with these keys now might be sealed with keys that are about to be destroyed: a higher epoch replaced them, or they are gone.
     pub fn are_keys_newest(&self) -> Result<bool, Error> {
         are_newest(&self.store, &self.access)
@@ -100,6 +106,14 @@ impl Domain {
             Ok(true) => KeyError::NewerKeys { name: self.name().to_owned() }.into(),
             Ok(false) => error,
             Err(unknown) => unknown,
+        }
+    }
+
+    /// True if an error means that the key was destroyed: whoever destroys keys has made sure that no running session and no valid point needs them (K4), so what is sealed with one came too late.
+    pub(crate) fn is_too_late_for_its_key(&self, error: &Error) -> Result<bool, Error> {
+        match error {
+            Error::KeyNotAtHand { key, .. } => is_gone(&self.store, &self.access, *key),
+            _ => Ok(false),
         }
     }
 

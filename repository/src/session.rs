@@ -115,7 +115,7 @@ impl Session {
             Err(error) if error.is_not_found() => return Ok(false),
             front => front?,
         };
-        let own = self.domain.writer_keys()?.structure.id;
+        let own = self.domain.announcing_key()?.id;
         Ok(Header::decode(&name, &front).is_ok_and(|(header, _)| header.slots.iter().any(|slot| slot.id == own)))
     }
 
@@ -193,7 +193,7 @@ impl Session {
 fn announce(domain: &Domain, announcement: &Announcement) -> Result<(SessionId, u64), Error> {
     let plaintext = serde_json::to_vec(announcement)
         .map_err(|error| Error::Bug(format!("an announcement is not JSON: {error}")))?;
-    let structure = domain.writer_keys()?.structure;
+    let structure = domain.announcing_key()?;
     let mut attempt = 0;
     loop {
         attempt += 1;

@@ -172,6 +172,7 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
             DoomReason::Retired => "it was forgotten",
             DoomReason::CheckpointContinued => "a checkpoint that a later one continued",
             DoomReason::CheckpointExpired => "a checkpoint that nobody continued",
+            DoomReason::TooLate => "it came when its backup was over and its keys destroyed",
         };
         writeln!(out, "restore point {} {would}removed: {why}", removed.point)?;
     }

@@ -309,6 +309,24 @@ impl DomainAccess {
     /// The keys to write with: highest epoch, in it the lowest id. Refused when a higher epoch exists that cannot be read: to go on with keys that were replaced would
     /// undo a rotation.
     pub fn writer_keys(&self) -> Result<WriterKeys, Error> {
+        let newest = self.newest()?;
+        Ok(WriterKeys {
+            structure: self.key(KeyClass::Structure, newest)?,
+            metadata: self.key(KeyClass::Metadata, newest)?,
+            data: self.key(KeyClass::Data, newest)?,
+        })
+    }
+
+    /// The key to announce with: the structure key of [`DomainAccess::writer_keys`], which upkeep has as well.
+    pub fn announcing_key(&self) -> Result<ClassKey, Error> {
+        self.key(KeyClass::Structure, self.newest()?)
+    }
+
+    fn key(&self, class: KeyClass, set: &KeySet) -> Result<ClassKey, Error> {
+        Ok(self.ring.find(class, set.id).cloned().ok_or(KeyError::Bug("a set of domain keys lacks one class"))?)
+    }
+
+    fn newest(&self) -> Result<&KeySet, Error> {
         let best = self.sets.first();
         let newer = self.unreadable.iter().find(|key| best.is_none_or(|best| key.epoch > best.epoch));
         if let Some(key) = newer {
@@ -317,15 +335,7 @@ impl DomainAccess {
                 format!("it should hold the newest keys of domain {:?}, but {}", self.name, key.why),
             ));
         }
-        let best = best.ok_or_else(|| KeyError::NoDomain { name: self.name.clone() })?;
-        let key = |class| {
-            self.ring.find(class, best.id).cloned().ok_or(KeyError::Bug("a set of domain keys lacks one class"))
-        };
-        Ok(WriterKeys {
-            structure: key(KeyClass::Structure)?,
-            metadata: key(KeyClass::Metadata)?,
-            data: key(KeyClass::Data)?,
-        })
+        Ok(best.ok_or_else(|| KeyError::NoDomain { name: self.name.clone() })?)
     }
 }
 

@@ -88,7 +88,7 @@ fn ensure_no_half_copy(store: &Store, domain: DomainId) -> Result<(), Error> {
     })?;
     match points.into_iter().find(|(session, _)| !announced.contains(session)) {
         Some((_, name)) => Err(Error::Busy(format!(
-            "{name} was being copied when this repository was promoted, or its announcement is lost, so the keys of its packs are not known; no key was destroyed: let `holdfast collect` remove it"
+            "{name} was being copied when this repository was promoted, or its announcement is lost, so the keys of its packs are not known; no key was destroyed: let `holdfast gc` remove it"
         ))),
         None => Ok(()),
     }
@@ -118,6 +118,11 @@ pub(crate) fn is_newer(store: &Store, access: &DomainAccess, key: KeyId) -> Resu
         access.sets().contains(set) || access.unreadable().iter().any(|unreadable| unreadable.object == name)
     };
     Ok(listed_sets(store, access.id())?.iter().any(|set| set.id == key && !was_there(set)))
+}
+
+/// True if no key of this id stands in the store.
+pub(crate) fn is_gone(store: &Store, access: &DomainAccess, key: KeyId) -> Result<bool, Error> {
+    Ok(!listed_sets(store, access.id())?.iter().any(|set| set.id == key))
 }
 
 /// Every key id that a header names, how often, and where first.

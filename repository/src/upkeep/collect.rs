@@ -129,7 +129,7 @@ fn look_first(run: &Run<'_>, bounds: gone::Bounds<'_>) -> Result<Looked, Error> 
     let gone = bounds.find_gone(run.domain)?; // T0
     run.go_on()?;
     let seen = look::list_points(run.domain)?; // C1
-    let references = look::read_references(run, &seen)?;
+    let references = look::read_references(run, &gone, &seen)?;
     Ok(Looked { gone, seen, references })
 }
 

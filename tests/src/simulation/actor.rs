@@ -60,12 +60,11 @@ fn begins_something(process: &mut Process) -> bool {
         world.standings[process.actor].paused_until = until;
     }
     let mut world = gate.step(process.actor);
-    let (deletes, key_changes, step) = (world.home().deletes, world.key_changes(), world.step);
+    let (key_changes, step) = (world.key_changes(), world.step);
     let standing = &mut world.standings[process.actor];
     standing.troubles = 0;
     standing.session = None;
     standing.backing_up = None;
-    standing.deletes_seen = deletes;
     standing.key_changes_seen = key_changes;
     standing.begun = step;
     !world.is_closing()
@@ -90,21 +89,10 @@ impl Process {
         world.standings[self.actor].troubles > 0 || world.is_harmed()
     }
 
-    /// True if anything was deleted where it is at home since it began what it does.
-    pub(crate) fn saw_deletes(&self) -> bool {
-        let mut world = self.surroundings.gate.world(self.actor);
-        world.home().deletes > world.standings[self.actor].deletes_seen
-    }
-
     /// True if keys of the domain came or went since it began what it does: then it may not have those that it needs.
     pub(crate) fn saw_other_keys(&self) -> bool {
         let world = self.surroundings.gate.world(self.actor);
         world.key_changes() > world.standings[self.actor].key_changes_seen
-    }
-
-    /// True if something came too late for its key, so that nobody can read it: known, and a collector is stopped by it until an operator removes it.
-    pub(crate) fn saw_orphans(&self) -> bool {
-        !self.surroundings.gate.world(self.actor).truth().orphans().is_empty()
     }
 
     /// False where points are only copied to.

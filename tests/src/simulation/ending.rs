@@ -47,7 +47,6 @@ pub(crate) fn end(process: &Process) -> Result<(), String> {
 }
 
 fn at_one_place(process: &Process) -> Result<(), String> {
-    remove_orphans(process)?;
     collections(process)?;
     if process.may_write() {
         match rotator::retire_keys(process) {
@@ -113,17 +112,6 @@ fn equality(process: &Process) -> Result<(), String> {
 
 fn harmed(process: &Process) -> BTreeSet<String> {
     process.surroundings.gate.world(process.actor).home().harmed.clone()
-}
-
-/// What an operator is told to do with what is sealed with keys that are gone when nobody is at work: it came too late, and nobody can read it.
-fn remove_orphans(process: &Process) -> Result<(), String> {
-    let orphans = process.surroundings.gate.world(process.actor).truth().orphans();
-    for name in orphans {
-        let removed = process.store(process.side).delete(&name);
-        removed.map_err(|error| format!("at the end {name} cannot be removed: {error}"))?;
-        process.count("object under keys that are gone");
-    }
-    Ok(())
 }
 
 /// D: two runs leave exactly the valid points and what they need. Where stored bytes are damaged, a run may refuse.

@@ -41,8 +41,6 @@ pub(crate) struct Place {
     /// Objects whose stored bytes are not what was sent.
     pub(crate) harmed: BTreeSet<String>,
     pub(super) storms: Vec<Storm>,
-    /// Deletes that took effect.
-    pub(crate) deletes: u64,
     /// Keys of the domain that came or went.
     pub(crate) key_changes: u64,
     /// It was a replica, and is a repository of its own.

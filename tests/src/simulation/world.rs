@@ -56,8 +56,6 @@ pub(crate) struct Standing {
     pub(crate) session: Option<model::SessionId>,
     /// The step at which it began what it does.
     pub(crate) begun: u64,
-    /// How many deletes there had been then at its place.
-    pub(crate) deletes_seen: u64,
     /// How many keys of the domain had come or gone by then, at both places.
     pub(crate) key_changes_seen: u64,
     /// When it began to list marks of the target, by the prefix that it listed.
@@ -321,7 +319,6 @@ impl World {
         let place = self.place(side);
         let there = place.objects.remove(name).is_some();
         place.harmed.remove(name);
-        place.deletes += 1;
         if matches!(ParsedName::parse(name), Ok(ParsedName::DomainKey { .. })) {
             place.key_changes += 1;
         }

@@ -12,7 +12,7 @@ use object_store::memory::InMemory;
 use repository::Error;
 use repository::domain::Domain;
 use repository::generated::{GeneratedSource, MemoryTarget, SeededRandom, Tree, assert_same_tree};
-use repository::keys::{OpenedRepository, Random, Recipient, Unlock, init_repository, open_repository};
+use repository::keys::{DomainAccess, OpenedRepository, Random, Recipient, Unlock, init_repository, open_repository};
 use repository::layout;
 use repository::read::{
     self, CheckLevel, CheckOptions, CheckOutcome, CheckReport, RestoreOptions, RestoreReport, View,
@@ -104,6 +104,12 @@ impl World {
             now()
         });
         Domain::new(store, access, self.repository.manifest.upkeep_public, self.random.clone(), clock)
+    }
+
+    /// The domain gets new keys, as if somebody else had seen to it.
+    pub(crate) fn rotate_keys(&self) -> DomainAccess {
+        let mut random = self.random.lock().expect("no test panics with it");
+        self.repository.rotate_domain(&self.store(), "default", &mut *random).expect("new keys")
     }
 
     /// Opened again with the identity, from nothing but the store.

@@ -97,6 +97,9 @@ fn judge(domain: &Domain, session: SessionId) -> Result<Verdict, Error> {
         Err(error) if error.class() == ErrorClass::Missing => {
             return Err(torn(&format!("the announcement of session {session}")));
         }
+        Err(error) if domain.is_too_late_for_its_key(&error)? => {
+            return Ok(Verdict::Running(keyless(session), PackSet::default()));
+        }
         Err(error) if matches!(error.class(), ErrorClass::Corrupt | ErrorClass::Denied | ErrorClass::Invalid) => {
             return Ok(Verdict::Unreadable(error.to_string()));
         }
@@ -118,6 +121,12 @@ fn judge(domain: &Domain, session: SessionId) -> Result<Verdict, Error> {
         return Err(torn(&format!("the announcement of session {session}")));
     }
     Ok(Verdict::Running(Running { point, writer, pins }, packs))
+}
+
+/// A session whose keys were destroyed has looked and given up (K1), so it relies on nothing. What it was about is not known: it counts as a run until it was silent for long enough.
+fn keyless(session: SessionId) -> Running {
+    let point = PointId { volume: VolumeId::ALL, session };
+    Running { point, writer: "somebody whose keys were destroyed".to_owned(), pins: Vec::new() }
 }
 
 /// What a point needs; nothing if it is not there.

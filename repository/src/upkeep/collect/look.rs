@@ -18,6 +18,7 @@ use crate::store::Listed;
 use crate::tree::PackId;
 
 use super::cache::ReferenceCache;
+use super::gone::Gone;
 use super::judge::torn;
 use super::run::Run;
 
@@ -102,6 +103,8 @@ pub(super) struct SeenReference {
 /// The reference parts of all points that were not over.
 #[derive(Default)]
 pub(super) struct References {
+    /// Points that landed when their session was over and their key destroyed: nobody can ever read them.
+    pub(super) too_late: BTreeSet<PointId>,
     pub(super) by_point: BTreeMap<PointId, SeenReference>,
     united: Roots,
 }
@@ -123,7 +126,7 @@ impl Roots {
 }
 
 /// Reads the reference parts of all points that are neither dead nor doomed. One that has gone since is no root; one that cannot be read ends the run.
-pub(super) fn read_references(run: &Run<'_>, seen: &SeenPoints) -> Result<References, Error> {
+pub(super) fn read_references(run: &Run<'_>, gone: &Gone, seen: &SeenPoints) -> Result<References, Error> {
     let domain = run.domain;
     let points: Vec<SeenPoint> = seen.points.values().filter(|point| !seen.is_over(point.id)).copied().collect();
     let listed: BTreeSet<PointId> = points.iter().map(|point| point.id).collect();
@@ -134,6 +137,10 @@ pub(super) fn read_references(run: &Run<'_>, seen: &SeenPoints) -> Result<Refere
         let reference = match cache.read(domain, point.id) {
             Ok(reference) => reference,
             Err(Error::Missing(_)) => return Ok(()),
+            Err(error) if gone.has_point(point.id) && is_too_late(domain, point.id, &error)? => {
+                references.lock().unwrap_or_else(PoisonError::into_inner).too_late.insert(point.id);
+                return Ok(());
+            }
             Err(error) => return Err(unreadable(domain, point.id, error)),
         };
         let may_be_doomed = reference.checkpoint || seen.retired_ms.contains_key(&point.id);
@@ -141,6 +148,12 @@ pub(super) fn read_references(run: &Run<'_>, seen: &SeenPoints) -> Result<Refere
         Ok(())
     })?;
     Ok(references.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Without an announcement it is not valid, and with its key it never will be.
+fn is_too_late(domain: &Domain, point: PointId, error: &Error) -> Result<bool, Error> {
+    Ok(domain.is_too_late_for_its_key(error)?
+        && !domain.store().exists(&layout::session_open(domain.id(), point.session))?)
 }
 
 /// What a collector cannot read it cannot judge.

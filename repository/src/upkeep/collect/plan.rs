@@ -37,6 +37,8 @@ pub enum DoomReason {
     CheckpointContinued,
     /// A checkpoint that nobody continued in time.
     CheckpointExpired,
+    /// It came when its session was over and its key destroyed.
+    TooLate,
 }
 
 /// A pack that nothing needs.
@@ -86,7 +88,8 @@ pub(super) fn plan_dooms(looked: &Looked, now_ms: i64, options: &CollectOptions)
         .filter_map(|reference| Some(PointId { volume: reference.volume, session: reference.parent? }))
         .collect();
     let due = |since_ms: i64, wait: Duration| is_over(since_ms, wait, now_ms);
-    let mut dooms = Vec::new();
+    let mut dooms: Vec<Doom> =
+        references.too_late.iter().map(|point| Doom { point: *point, why: DoomReason::TooLate }).collect();
     // T2: a replica keeps at least what its source keeps, and half a copy waits for its replicator.
     for (point, reference) in references.by_point.iter().filter(|(point, _)| gone.has_point(**point)) {
         let retired = seen.retired_ms.get(point).is_some_and(|since| due(*since, options.grace));
@@ -171,7 +174,7 @@ fn gone_packs(observed: &Observed, live: &PackSet, dooms: &[Doom]) -> Vec<GonePa
         over.into_iter().chain(dooms.iter().map(|doom| doom.point.session)).collect();
     let mut gone = Vec::new();
     for (session, packs) in &observed.packs.sessions {
-        if observed.judged.running.contains_key(session) {
+        if observed.judged.running.contains_key(session) || observed.judged.runs.contains_key(session) {
             continue;
         }
         for (seq, size) in &packs.sizes {

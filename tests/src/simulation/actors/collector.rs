@@ -97,13 +97,6 @@ impl Collector {
             ErrorClass::Bug => process.fail(error.to_string()),
             ErrorClass::Busy => process.count("collector run ended by another"),
             ErrorClass::Invalid => process.count("collector run would take too much"),
-            // It lists points, and then packs: what another one deleted in between looks lost.
-            ErrorClass::Corrupt if process.saw_deletes() => {
-                process.count("collector run saw damage where another deleted")
-            }
-            ErrorClass::Corrupt if process.saw_orphans() => {
-                process.count("collector run stopped by what is sealed with keys that are gone");
-            }
             _ => process.failed("collector run failed", error),
         }
     }

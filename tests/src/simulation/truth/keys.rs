@@ -126,7 +126,7 @@ impl Truth {
     }
 
     /// What came too late for its key: announcements of sessions that then saw that their keys had been replaced, and points of sessions that had been ended, so that nobody waited for
-    /// them with destroying their key. Nobody can read either, and a collector does not know whether to believe in them.
+    /// them with destroying their key. Nobody can read either; a check calls them damaged until a collector has removed them.
     pub(crate) fn orphans(&self) -> Vec<String> {
         let is_lost = |key: Option<&KeyId>| key.is_some_and(|key| !self.keys.contains(key));
         let of_nobody = |session: &&SessionId| !self.writing.contains(*session) || !self.is_unfinished(**session);

@@ -107,9 +107,13 @@ fn a_run_that_was_killed_is_ended_and_no_longer_heeded() {
     retire(&keeper(&world), &[points[0].0]).expect("retired");
     let ended = run(&world, &at_once()).ended;
     assert_eq!(ended.iter().map(|ended| ended.writer.as_str()).collect::<Vec<_>>(), ["killed"]);
-    let report = run(&world, &at_once());
-    assert_eq!(report.collection.other_runs, 0, "dead when this run began");
-    assert_exact(&world, "two runs later");
+    let live = Session::open(&world.domain(), VolumeId::ALL, Vec::new(), "at work").expect("announced");
+    let report = run(&world, &without_grace());
+    assert_eq!(report.collection.other_runs, 1, "one was dead when this run began");
+    assert_eq!(running(&world), BTreeSet::from([live.id()]), "beside a run, dead ones go");
+    world.delete(&layout::session_open(world.domain().id(), live.id()));
+    run(&world, &without_grace());
+    assert_exact(&world, "alone again");
 }
 
 #[test]
@@ -167,4 +171,25 @@ fn a_pack_that_another_run_has_just_deleted_is_no_damage() {
     assert_eq!(error.class(), ErrorClass::Busy, "{error}");
     run(&world, &without_grace());
     assert_exact(&world, "run again");
+}
+
+#[test]
+fn of_a_name_the_announcement_goes_first_and_marks_go_last() {
+    let (world, points) = three_points_apart();
+    retire(&keeper(&world), &[points[0].0]).expect("retired");
+    let (domain, point) = (world.domain().id(), points[0].0);
+    let names = [
+        layout::session_open(domain, point.session),
+        layout::point(domain, point.volume, point.session),
+        layout::volume_marks(domain, point.volume),
+    ];
+    let (faults, order) = (Faults::seeded(1), Arc::new(Mutex::new(Vec::new())));
+    for (place, name) in names.iter().enumerate() {
+        let order = order.clone();
+        let hook: MeanwhileHook = Arc::new(move || order.lock().expect("no panic").push(place));
+        faults.add(Rule::on(Operation::Delete, name, Effect::Meanwhile(hook)));
+    }
+    let upkeep = Arc::new(world.repository.upkeep().expect("the key"));
+    collect(&Keeper::new(world.faulty_domain(&faults), upkeep).expect("a keeper"), &without_grace()).expect("a run");
+    assert_eq!(*order.lock().expect("no panic"), [0, 1, 2, 2], "retired and doomed are two marks");
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use model::ErrorClass;
+use repository::domain::Domain;
 use repository::generated::{GeneratedSource, Shape, Tree};
-use repository::layout::{self, Mark};
-use repository::session::{PointId, Session};
+use repository::layout::{self, Mark, ParsedName};
+use repository::session::{PointId, Session, read_point};
 use repository::store::{Bytes, Effect, Faults, Operation, Rule};
 use repository::tree::PackId;
-use repository::upkeep::{CollectOptions, Keeper, collect, retire};
+use repository::upkeep::{CollectOptions, DoomReason, Keeper, collect, retire};
 
-use super::super::world::World;
-use super::{assert_exact, at_once, keeper, packs, reference, run, three_points, without_grace, world};
+use super::super::world::{VOLUME, World};
+use super::{DAY, assert_exact, at_once, keeper, packs, reference, run, three_points, without_grace, world};
 
 #[test]
 fn a_run_that_sees_what_cannot_be_deletes_nothing() {
@@ -104,4 +105,61 @@ fn marks_that_upkeep_did_not_sign_change_nothing_and_are_named() {
     assert_eq!(packs(&world), before);
     assert_eq!(world.points().len(), 3);
     world.assert_restores(points[2].0, &points[2].1, "marked by a stranger");
+}
+
+/// A domain as somebody opened it before its keys were replaced, and one as it is now; what the first has sealed can be left without a key.
+fn rotated() -> (World, Domain) {
+    let world = world(11);
+    let before = world.domain();
+    world.rotate_keys();
+    (world, before)
+}
+
+fn destroy_first_key(world: &World) {
+    let below = layout::domain_keys(world.domain().id());
+    let is_first = |name: &&String| matches!(ParsedName::parse(name), Ok(ParsedName::DomainKey { epoch: 1, .. }));
+    let names = world.names();
+    let first = names.iter().filter(|name| name.starts_with(&below)).find(is_first).expect("the first key");
+    world.delete(first);
+}
+
+#[test]
+fn an_announcement_whose_key_is_gone_holds_nothing_up() {
+    let (world, before) = rotated();
+    let points = three_points(&world);
+    let error = Session::open(&before, points[0].0.volume, vec![points[0].0], "too late").err().expect("replaced");
+    assert_eq!(error.class(), ErrorClass::Busy, "{error}");
+    retire(&keeper(&world), &[points[0].0]).expect("retired");
+    let report = run(&world, &without_grace());
+    assert_eq!(
+        (report.collection.blocked, report.collection.running),
+        (None, 1),
+        "its key is there: it may be running"
+    );
+    destroy_first_key(&world);
+    let report = run(&world, &CollectOptions { grace: DAY, ..at_once() });
+    assert_eq!((report.collection.blocked, report.ended.len()), (None, 1));
+    run(&world, &without_grace());
+    assert_exact(&world, "after its end");
+    world.assert_restores(points[2].0, &points[2].1, "sealed with the new key");
+}
+
+#[test]
+fn a_point_that_came_too_late_for_its_key_goes() {
+    let world = world(12);
+    let before = world.domain();
+    let slow = Session::open(&before, before.volume_id(VOLUME), Vec::new(), "slow").expect("announced");
+    world.rotate_keys();
+    let points = three_points(&world);
+    let content = read_point(&world.domain(), points[2].0).expect("a point");
+    let announced = layout::session_open(before.id(), slow.id());
+    destroy_first_key(&world);
+    slow.commit(&content).expect("it is valid as long as it is announced");
+    let error = collect(&keeper(&world), &without_grace()).expect_err("it is valid by its names, and cannot be read");
+    assert_eq!(error.class(), ErrorClass::Corrupt, "{error}");
+    world.delete(&announced);
+    let report = run(&world, &without_grace());
+    assert_eq!(report.collection.dooms.iter().map(|doom| doom.why).collect::<Vec<_>>(), [DoomReason::TooLate]);
+    assert_exact(&world, "after one run");
+    world.assert_restores(points[2].0, &points[2].1, "whose packs it named");
 }
