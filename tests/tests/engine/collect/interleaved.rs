@@ -2,10 +2,11 @@
 //! collectors do. Most orders of docs/protocol.md break here when they are reversed.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use model::ErrorClass;
-use repository::generated::Tree;
-use repository::layout::{self, Mark};
+use repository::generated::{Dice, Shape, Tree};
+use repository::layout::{self, Mark, ParsedName};
 use repository::point::Point;
 use repository::read;
 use repository::session::{PointId, Session, read_point};
@@ -76,6 +77,8 @@ impl Scene {
     }
 
     fn back_up(&self) {
+        self.world.source.operate(&mut Dice::new(7), &Shape::tiny(), 5);
+        self.world.source.clock().advance(Duration::from_secs(10));
         let report = backup(&self.world.domain(), &self.world.source, &self.world.options()).expect("a backup");
         self.trees.lock().expect("no panic").push((report.point, self.world.source.snapshot()));
         self.reported.lock().expect("no panic").push(report.point);
@@ -103,6 +106,30 @@ impl Scene {
         let domain = self.world.domain().id();
         self.world.delete(&layout::session_open(domain, self.hidden.session));
         self.world.delete(&layout::point(domain, self.hidden.volume, self.hidden.session));
+    }
+
+    /// Nothing of a session is left, as if a collector had listed the sessions before it was announced.
+    fn remove_all_of(&self, point: PointId) {
+        let domain = self.world.domain().id();
+        self.world.delete(&layout::session_open(domain, point.session));
+        self.world.delete(&layout::point(domain, point.volume, point.session));
+        let of_it = |name: &String| name.contains(&point.session.to_string());
+        self.world.names().iter().filter(|name| of_it(name)).for_each(|name| self.world.delete(name));
+    }
+
+    fn remove_hidden(&self) {
+        self.remove_all_of(self.hidden);
+    }
+
+    /// What was announced as the newest session.
+    fn remove_announced(&self) {
+        let of_session = |name: &String| match ParsedName::parse(name) {
+            Ok(ParsedName::SessionOpen { session, .. }) => Some(session),
+            _ => None,
+        };
+        if let Some(session) = self.world.names().iter().filter_map(of_session).max() {
+            self.remove_all_of(PointId { session, ..self.hidden });
+        }
     }
 
     fn assert_promises(&self, what: &str) {
@@ -210,5 +237,43 @@ fn a_session_stands_whatever_collectors_do_between_its_requests() {
             }
         }
         assert!((6..REQUESTS_MAX - 1).contains(&requests), "{name}: {requests} requests");
+    }
+}
+
+#[test]
+fn a_pin_that_goes_while_it_is_looked_at_is_dropped() {
+    let (world, points) = prepared();
+    for k in 0..REQUESTS_MAX {
+        let scene = Scene::new(&world, &points);
+        mark_hidden(&scene);
+        let fired = at_request(k, &scene, vec![Scene::remove_hidden], |scene, keeper| {
+            let session = Session::open(keeper.domain(), scene.hidden.volume, vec![scene.hidden], "somebody");
+            assert_eq!(session.expect("announced").pins(), [], "before request {k}");
+        });
+        if !fired {
+            assert!(k >= 3, "{k} requests");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_session_that_goes_while_it_looks_at_itself_has_failed() {
+    let (world, points) = prepared();
+    for k in 0..REQUESTS_MAX {
+        let scene = Scene::new(&world, &points);
+        // Declared dead before its point is put, and cleaned away afterwards: the names are what it can find out from.
+        let fired = at_request(k, &scene, vec![Scene::remove_announced], |scene, keeper| {
+            let session = Session::open(keeper.domain(), scene.hidden.volume, Vec::new(), "slow").expect("announced");
+            let own = PointId { session: session.id(), ..scene.hidden };
+            super::keeper(&scene.world).mark(own, Mark::Dead).expect("a mark");
+            let content = read_point(keeper.domain(), scene.hidden).expect("a point");
+            let error = session.commit(&content).expect_err("it was declared dead");
+            assert_eq!(error.class(), ErrorClass::Busy, "before request {k}: {error}");
+        });
+        if !fired {
+            assert!(k >= 5, "{k} requests");
+            return;
+        }
     }
 }
