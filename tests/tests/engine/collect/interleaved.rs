@@ -186,25 +186,25 @@ fn a_collector_stands_whatever_happens_between_its_requests() {
         ("a commit whose pin goes", &[Scene::announce, mark_hidden], &[Scene::commit, Scene::clean_hidden], &[]),
     ];
     let (world, points) = prepared();
-    for (name, before, between, after) in stories {
-        let mut requests = 0;
-        for k in 0..REQUESTS_MAX {
-            let what = format!("{name} before request {k}");
+    // One waits for sessions, the other for nobody.
+    for (options, (name, before, between, after)) in
+        [without_grace(), at_once()].iter().flat_map(|options| stories.iter().map(move |story| (options, *story)))
+    {
+        let disturbed = |k: u64| {
+            let what = format!("{name} before request {k}, session grace {:?}", options.session_grace);
             let scene = Scene::new(&world, &points);
             before.iter().for_each(|deed| deed(&scene));
             let fired = at_request(k, &scene, between.to_vec(), |_, keeper| {
-                if let Err(error) = collect(keeper, &without_grace()) {
+                if let Err(error) = collect(keeper, options) {
                     assert_eq!(error.class(), ErrorClass::Busy, "{what}: {error}");
                 }
             });
             after.iter().for_each(|deed| deed(&scene));
             scene.assert_kept(&what);
-            requests = k;
-            if !fired {
-                break;
-            }
-        }
-        assert!((15..REQUESTS_MAX - 1).contains(&requests), "{name}: {requests} requests");
+            fired
+        };
+        let requests = (0..REQUESTS_MAX).take_while(|k| disturbed(*k)).count();
+        assert!((15..REQUESTS_MAX as usize).contains(&requests), "{name}: {requests} requests");
     }
 }
 
@@ -223,20 +223,17 @@ fn a_session_stands_whatever_collectors_do_between_its_requests() {
     ];
     let (world, points) = prepared();
     for (name, between) in deeds {
-        let mut requests = 0;
-        for k in 0..REQUESTS_MAX {
+        let disturbed = |k: u64| {
             let scene = Scene::new(&world, &points);
             let fired = at_request(k, &scene, between.to_vec(), |scene, keeper| {
                 scene.announce_on(keeper.domain());
                 scene.commit();
             });
             scene.assert_kept(&format!("{name} before request {k}"));
-            requests = k;
-            if !fired {
-                break;
-            }
-        }
-        assert!((6..REQUESTS_MAX - 1).contains(&requests), "{name}: {requests} requests");
+            fired
+        };
+        let requests = (0..REQUESTS_MAX).take_while(|k| disturbed(*k)).count();
+        assert!((6..REQUESTS_MAX as usize).contains(&requests), "{name}: {requests} requests");
     }
 }
 
