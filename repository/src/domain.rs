@@ -10,8 +10,8 @@ use model::{DomainId, RepositoryId, SessionId, VolumeId};
 use crate::Error;
 use crate::hash::HashingKey;
 use crate::keys::{
-    DomainAccess, KeyError, Random, UnreadableKey, UpkeepPublic, WriterKeys, are_newest, is_gone, is_newer,
-    random_array,
+    DomainAccess, KeyError, Random, UnreadableKey, UpkeepPublic, WriterKeys, are_newest, is_newer, random_array,
+    was_destroyed,
 };
 use crate::layout;
 use crate::seal::{Binding, ClassKey, KeyRing, ObjectKind};
@@ -112,7 +112,7 @@ impl Domain {
     /// True if an error means that the key was destroyed: whoever destroys keys has made sure that no running session and no valid point needs them (K4), so what is sealed with one came too late.
     pub(crate) fn is_too_late_for_its_key(&self, error: &Error) -> Result<bool, Error> {
         match error {
-            Error::KeyNotAtHand { key, .. } => is_gone(&self.store, &self.access, *key),
+            Error::KeyNotAtHand { key, .. } => was_destroyed(&self.store, &self.access, *key),
             _ => Ok(false),
         }
     }

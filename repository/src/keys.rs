@@ -30,7 +30,7 @@ pub use destroy::DomainContent;
 pub(crate) use domain::KEY_OBJECT_BYTES_MAX;
 pub use domain::{DomainAccess, KeySet, UnreadableKey, WriterKeys};
 pub use epochs::{KeyUse, destroy_unused_keys, key_use};
-pub(crate) use epochs::{are_newest, is_gone, is_newer};
+pub(crate) use epochs::{are_newest, is_newer, was_destroyed};
 pub use error::KeyError;
 pub use escrow::{FoundDomain, ProvenDomain, prove_domain};
 pub use manifest::{MANIFEST_BYTES_MAX, REPOSITORY_VERSION, RepositoryManifest};

@@ -151,6 +151,11 @@ pub fn domain_key(domain: DomainId, epoch: u64, key: KeyId) -> String {
     format!("d/{domain}/keys/{epoch}.{key}.key")
 }
 
+/// Says that a set of keys was destroyed, and not lost.
+pub fn destroyed_key(domain: DomainId, key: KeyId) -> String {
+    format!("d/{domain}/destroyed/{key}")
+}
+
 /// Below it: the sessions of a domain.
 pub fn sessions(domain: DomainId) -> String {
     format!("d/{domain}/sessions")

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use model::{DomainId, KeyId};
 
 use super::{DomainAccess, KeyError, KeySet};
@@ -64,6 +65,8 @@ pub fn destroy_unused_keys(store: &Store, access: &DomainAccess) -> Result<Vec<(
     for used in key_use(store, access)? {
         let unused = !used.newest && used.objects == 0;
         if unused {
+            // Before the key goes: what comes too late for it is to be told from what is damaged.
+            store.put(&layout::destroyed_key(access.id(), used.set.id), Bytes::new())?;
             store.delete(&layout::domain_key(access.id(), used.set.epoch, used.set.id))?;
         }
         done.push((used, unused));
@@ -120,9 +123,10 @@ pub(crate) fn is_newer(store: &Store, access: &DomainAccess, key: KeyId) -> Resu
     Ok(listed_sets(store, access.id())?.iter().any(|set| set.id == key && !was_there(set)))
 }
 
-/// True if no key of this id stands in the store.
-pub(crate) fn is_gone(store: &Store, access: &DomainAccess, key: KeyId) -> Result<bool, Error> {
-    Ok(!listed_sets(store, access.id())?.iter().any(|set| set.id == key))
+/// True if a key of this id was destroyed because nobody needed it. An id that was misread is that of no key.
+pub(crate) fn was_destroyed(store: &Store, access: &DomainAccess, key: KeyId) -> Result<bool, Error> {
+    let is_gone = !listed_sets(store, access.id())?.iter().any(|set| set.id == key);
+    Ok(is_gone && store.exists(&layout::destroyed_key(access.id(), key))?)
 }
 
 /// Every key id that a header names, how often, and where first.

@@ -217,7 +217,7 @@ fn soundness(process: &Process, domain: &Domain) -> Result<(), String> {
         return Err(format!("at the end a check finds damage where none is: {alarm:?}; harmed are {harmed:?}"));
     }
     let mut world = process.surroundings.gate.world(process.actor);
-    let needed = world.truth().needed_names();
+    let needed = world.truth().needed_names(&harmed);
     if let Some(missed) = harmed.iter().find(|name| needed.contains(*name) && !found.contains(*name)) {
         return Err(format!("at the end a check does not find that {missed} is damaged; it found {found:?}"));
     }

@@ -327,13 +327,17 @@ impl Truth {
         self.doomed_at.get(&point).copied()
     }
 
-    /// The names of all objects that valid points need.
-    pub(crate) fn needed_names(&self) -> BTreeSet<String> {
+    /// The names of all objects that valid points need, as far as a reader can know: what a point needs stands in the point, which may be among the `harmed`.
+    pub(crate) fn needed_names(&self, harmed: &BTreeSet<String>) -> BTreeSet<String> {
         let domain = self.domain.id();
         let mut names = BTreeSet::new();
         for (point, reference) in self.valid() {
-            names.insert(layout::point(domain, point.volume, point.session));
-            names.insert(layout::session_open(domain, point.session));
+            let own = layout::point(domain, point.volume, point.session);
+            let is_readable = !harmed.contains(&own);
+            names.extend([own, layout::session_open(domain, point.session)]);
+            if !is_readable {
+                continue;
+            }
             names.extend(reference.packs.iter().map(|(pack, _)| layout::pack(domain, pack.session, pack.seq)));
         }
         names

@@ -41,9 +41,9 @@ impl Gone {
         self.lost.as_ref().is_none_or(|lost| lost.packs.contains(pack))
     }
 
-    /// True where points may become valid whose packs no list of this run shows.
+    /// True where points may become valid whose packs no list of this run shows: in a replica, and where a replicator was at work when it was promoted.
     pub(super) fn is_replicated_into(&self) -> bool {
-        self.lost.is_some()
+        self.tombstones_stay
     }
 }
 

@@ -14,7 +14,7 @@ use crate::parallel::{self, each};
 use crate::point::PackSet;
 use crate::session::{Announcement, PointId, read_announcement, read_reference};
 
-use super::look::{SeenPoints, SeenSessions, unreadable};
+use super::look::{SeenPoints, SeenSessions, is_too_late, unreadable};
 use super::run::Run;
 
 /// A session that may go on writing, or reading.
@@ -134,6 +134,7 @@ fn needs_of(domain: &Domain, point: PointId) -> Result<Option<PackSet>, Error> {
     match read_reference(domain, point) {
         Ok(reference) => Ok(Some(reference.packs)),
         Err(Error::Missing(_)) => Ok(None),
+        Err(error) if is_too_late(domain, point, &error)? => Ok(None),
         Err(error) => Err(unreadable(domain, point, error)),
     }
 }

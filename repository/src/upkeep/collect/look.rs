@@ -151,7 +151,7 @@ pub(super) fn read_references(run: &Run<'_>, gone: &Gone, seen: &SeenPoints) -> 
 }
 
 /// Without an announcement it is not valid, and with its key it never will be.
-fn is_too_late(domain: &Domain, point: PointId, error: &Error) -> Result<bool, Error> {
+pub(super) fn is_too_late(domain: &Domain, point: PointId, error: &Error) -> Result<bool, Error> {
     Ok(domain.is_too_late_for_its_key(error)?
         && !domain.store().exists(&layout::session_open(domain.id(), point.session))?)
 }

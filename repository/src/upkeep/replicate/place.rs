@@ -123,8 +123,10 @@ fn copy_keys(places: &Places, below: &str, bytes_max: u64, report: &mut Replicat
                 };
                 // Nobody here can open it, so this is all that can be known of what it lost on the way.
                 if bytes != again {
-                    report.damage(CopySide::Source, name, "it does not read the same twice");
-                    continue;
+                    return Err(Error::damaged(
+                        name,
+                        "it does not read the same twice at the source; nothing that needs it was copied",
+                    ));
                 }
                 places.target.store().put(name, bytes)?;
                 report.copied.keys += 1;

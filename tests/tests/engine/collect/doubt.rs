@@ -115,12 +115,33 @@ fn rotated() -> (World, Domain) {
     (world, before)
 }
 
+/// As it is when nothing needs the key any more.
 fn destroy_first_key(world: &World) {
-    let below = layout::domain_keys(world.domain().id());
-    let is_first = |name: &&String| matches!(ParsedName::parse(name), Ok(ParsedName::DomainKey { epoch: 1, .. }));
-    let names = world.names();
-    let first = names.iter().filter(|name| name.starts_with(&below)).find(is_first).expect("the first key");
-    world.delete(first);
+    let first = world.names().iter().find_map(|name| match ParsedName::parse(name) {
+        Ok(ParsedName::DomainKey { epoch: 1, key, .. }) => Some((name.clone(), key)),
+        _ => None,
+    });
+    let (name, key) = first.expect("the first key");
+    world.put(&layout::destroyed_key(world.domain().id(), key), Bytes::new());
+    world.delete(&name);
+}
+
+#[test]
+fn an_announcement_whose_key_is_misread_or_lost_holds_everything() {
+    let (world, before) = rotated();
+    let points = three_points(&world);
+    let running = Session::open(&world.domain(), points[0].0.volume, vec![points[0].0], "running").expect("announced");
+    retire(&keeper(&world), &[points[0].0]).expect("retired");
+    destroy_first_key(&world);
+    let (name, key) =
+        (layout::session_open(before.id(), running.id()), world.domain().announcing_key().expect("a key").id);
+    let mut bytes = world.object(&name).to_vec();
+    let at = bytes.windows(16).position(|window| window == key.0).expect("the key's id");
+    bytes[at] ^= 1;
+    world.put(&name, bytes.into());
+    let report = run(&world, &at_once());
+    assert!(report.collection.blocked.is_some_and(|why| why.contains(&name)));
+    assert_eq!((report.ended, report.deleted.packs), (Vec::new(), 0), "nobody knows whether it is over");
 }
 
 #[test]
