@@ -129,9 +129,9 @@ impl Site {
         self.holdfast.command(["forget", "--volume", NAME, "--keep-last", "1"])
     }
 
-    /// Deletes at once what no restore point needs that is not hidden; Holdfast only.
+    /// Deletes at once what no restore point needs that is not hidden, and waits for nobody; Holdfast only.
     pub(super) fn collect(&self) -> Command {
-        self.holdfast.command(["gc", "--grace", "0s", "--share-max", "100"])
+        self.holdfast.command(["gc", "--grace", "0s", "--session-grace", "0s", "--share-max", "100"])
     }
 
     /// Restores what `backup` with the same `run` has stored into an empty folder.
