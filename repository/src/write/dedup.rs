@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::Error;
 use crate::hash::Hash;
+use crate::point::PackSet;
 use crate::tree::{Class, Location, Merged, Mode, PackId, Run, Value};
 
 use super::parent::Parent;
@@ -57,6 +58,12 @@ impl Dedup {
     /// Remembers what a killed run of this session has in acknowledged packs.
     pub(super) fn resume(&self, segments: &[(Hash, Location, u32)]) {
         segments.iter().for_each(|(hash, location, bytes)| self.remember(*hash, *location, *bytes));
+    }
+
+    /// Forgets what lies in other packs: who goes on under a new session may refer to what its pin names, and a killed run may have left more than its first checkpoint needed.
+    pub(super) fn keep(&self, packs: &PackSet) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.places.retain(|_, (location, _)| packs.contains(location.pack));
     }
 
     /// The parent's rows are loaded whole, when the first new segment appears, if half of the share holds them; a look-up by range would cost a request each.

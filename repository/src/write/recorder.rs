@@ -222,8 +222,9 @@ impl<'a> Recorder<'a> {
         // What follows belongs to another restore point, so it begins runs of its own.
         Class::ALL.into_iter().try_for_each(|class| self.close(class))?;
         let outcome = Report { outcome: Outcome::Partial, ..report };
-        let committed = self.commit(next_node, outcome, true)?;
+        let (committed, packs) = self.commit(next_node, outcome, true)?;
         self.parent_id = Some(committed);
+        pipeline.dedup.keep(&packs);
         self.stored_at_checkpoint = self.parts.packer.stored().total;
         let session = Session::open(self.parts.domain, committed.volume, vec![committed], &self.parts.writer)?;
         if session.pins().is_empty() {
@@ -262,7 +263,7 @@ impl<'a> Recorder<'a> {
             self.finish_class(class, rows, space.as_ref())?;
         }
         let statistics = report.statistics;
-        let id = self.commit(next_node, report, false)?;
+        let (id, _) = self.commit(next_node, report, false)?;
         Ok((id, self.with_stored(statistics)))
     }
 
@@ -335,7 +336,8 @@ impl<'a> Recorder<'a> {
         space
     }
 
-    fn commit(&mut self, next_node: u64, report: Report, checkpoint: bool) -> Result<PointId, Error> {
+    /// Returns the restore point and the packs that it names.
+    fn commit(&mut self, next_node: u64, report: Report, checkpoint: bool) -> Result<(PointId, PackSet), Error> {
         self.parts.packer.finish()?;
         // The last moment: after this the restore point exists.
         if self.parts.cancel.load(Ordering::Relaxed) {
@@ -361,7 +363,7 @@ impl<'a> Recorder<'a> {
                 checkpoint,
                 created_ms: now.as_millisecond(),
                 parent: self.parent_id.map(|parent| parent.session),
-                packs: needed,
+                packs: needed.clone(),
             },
             description: Description {
                 time: now.to_string(),
@@ -389,7 +391,7 @@ impl<'a> Recorder<'a> {
         }
         let (id, own_bytes) = session.commit_sealed(sealed)?;
         self.own_bytes += own_bytes;
-        Ok(id)
+        Ok((id, needed))
     }
 }
 

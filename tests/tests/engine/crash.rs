@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use model::SessionId;
 use repository::generated::{Dice, GeneratedSource, Shape, Tree, assert_same_tree};
-use repository::store::{Effect, Faults, Rule};
+use repository::store::{Effect, Faults, MeanwhileHook, Rule};
+use repository::upkeep::{CollectOptions, Keeper, collect};
 use repository::write::{BackupOptions, backup};
 use tests::folder::Folder;
 
@@ -147,4 +148,33 @@ fn checkpoints_are_never_the_latest_and_a_large_file_goes_on_from_one() {
     assert!(report.statistics.bytes_new <= (40 - 14) << 20, "{:?}", report.statistics);
     world.assert_restores(report.point, &world.source.snapshot(), "after two checkpoints");
     world.assert_sound("finished");
+}
+
+#[test]
+fn what_a_killed_run_has_sent_is_not_relied_on_after_a_checkpoint_that_does_not_name_it() {
+    let world = Arc::new(World::new(1, GeneratedSource::empty()));
+    world.add_large_file("z-old", 3);
+    let journal = Folder::new("journal");
+    let options = BackupOptions { journal_directory: Some(journal.path().to_owned()), ..world.options() };
+    let faults = Faults::seeded(1);
+    let die = Effect::Crash { applied: false, hook: Arc::new(|| {}) };
+    let packs = repository::layout::packs(world.domain().id());
+    faults.add(Rule::on(repository::store::Operation::Put, &packs, die).after(3).times(1));
+    assert!(backup(&world.faulty_domain_alone(&faults), &world.source, &options).is_err());
+    // What comes first is new, so that checkpoints stand before anything that was sent is found again.
+    world.add_large_file("a-new", 7);
+    let faults = Faults::seeded(1);
+    let other = world.clone();
+    let collected: MeanwhileHook = Arc::new(move || {
+        let keeper = Keeper::new(other.domain(), Arc::new(other.repository.upkeep().expect("the key")));
+        let options = CollectOptions { share_percent_max: 100, ..CollectOptions::default() };
+        collect(&keeper.expect("a keeper"), &options).expect("a collector run");
+    });
+    let sessions = repository::layout::sessions(world.domain().id());
+    faults.add(Rule::on(repository::store::Operation::Put, &sessions, Effect::Meanwhile(collected)).times(1));
+    let options = BackupOptions { checkpoint_bytes: 8 << 20, ..options };
+    let report = backup(&world.faulty_domain_alone(&faults), &world.source, &options).expect("it goes on");
+    assert_eq!(faults.fired(), 1, "there was a checkpoint");
+    world.assert_restores(report.point, &world.source.snapshot(), "after a checkpoint and a collection");
+    world.assert_sound("after a checkpoint and a collection");
 }
