@@ -9,6 +9,7 @@
 
 mod apply;
 mod cache;
+mod doubt;
 mod gone;
 mod judge;
 mod look;
@@ -26,9 +27,12 @@ use model::{DomainId, SessionId};
 
 use crate::Error;
 use crate::domain::Domain;
+use crate::layout;
 use crate::point::PackSet;
 use crate::quarantine::Quarantine;
+use crate::session::PointId;
 use crate::store::Store;
+use crate::tree::PackId;
 
 use super::Keeper;
 
@@ -167,6 +171,19 @@ fn observe(run: &Run<'_>, looked: Looked, dooms: &[Doom]) -> Result<Observed, Er
     let observed = Observed { domain, gone, seen, roots, packs, sessions, judged, unannounced, came, quarantine };
     match plan::lost_pack(&observed) {
         None => Ok(observed),
-        Some(pack) => Err(look::loss(run.domain, &observed.roots, pack)?),
+        Some(pack) => Err(loss(run.domain, &observed.roots, pack)?),
     }
+}
+
+/// Why roots need a pack that was not listed: another run removed it with a point of theirs since the points were listed, or it is lost.
+fn loss(domain: &Domain, roots: &look::Roots, pack: PackId) -> Result<Error, Error> {
+    let now = look::list_points(domain)?;
+    let is_over = |root: &PointId| now.is_over(*root) || !now.points.contains_key(&root.session);
+    if let Some(root) = roots.points.iter().find(|root| is_over(root)) {
+        return Ok(doubt::torn(&format!("restore point {}", root.session)));
+    }
+    Ok(Error::damaged(
+        &layout::pack(domain.id(), pack.session, pack.seq),
+        "restore points need packs that the store does not list, this one among others; nothing was deleted: repair them from a replica, or forget what is affected".to_owned(),
+    ))
 }

@@ -14,7 +14,8 @@ use crate::parallel::{self, each};
 use crate::point::PackSet;
 use crate::session::{Announcement, PointId, read_announcement, read_reference};
 
-use super::look::{SeenPoints, SeenSessions, is_too_late, unreadable};
+use super::doubt::{is_too_late, torn, unreadable};
+use super::look::{SeenPoints, SeenSessions};
 use super::run::Run;
 
 /// A session that may go on writing, or reading.
@@ -137,11 +138,4 @@ fn needs_of(domain: &Domain, point: PointId) -> Result<Option<PackSet>, Error> {
         Err(error) if is_too_late(domain, point, &error)? => Ok(None),
         Err(error) => Err(unreadable(domain, point, error)),
     }
-}
-
-/// A view of which one part was seen before another run deleted, and one after.
-pub(super) fn torn(what: &str) -> Error {
-    Error::Busy(format!(
-        "{what} went while this collector looked, so another one is at work; nothing was deleted: run it again later"
-    ))
 }

@@ -18,8 +18,8 @@ use crate::store::Listed;
 use crate::tree::PackId;
 
 use super::cache::ReferenceCache;
+use super::doubt::{is_too_late, unreadable};
 use super::gone::Gone;
-use super::judge::torn;
 use super::run::Run;
 
 /// A restore point as a list shows it.
@@ -148,25 +148,6 @@ pub(super) fn read_references(run: &Run<'_>, gone: &Gone, seen: &SeenPoints) -> 
         Ok(())
     })?;
     Ok(references.into_inner().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// Without an announcement it is not valid, and with its key it never will be.
-pub(super) fn is_too_late(domain: &Domain, point: PointId, error: &Error) -> Result<bool, Error> {
-    Ok(domain.is_too_late_for_its_key(error)?
-        && !domain.store().exists(&layout::session_open(domain.id(), point.session))?)
-}
-
-/// What a collector cannot read it cannot judge.
-pub(super) fn unreadable(domain: &Domain, point: PointId, error: Error) -> Error {
-    match error.class() {
-        model::ErrorClass::Corrupt | model::ErrorClass::Denied | model::ErrorClass::Invalid => Error::damaged(
-            &layout::point(domain.id(), point.volume, point.session),
-            format!(
-                "nothing was deleted, because what this restore point needs cannot be read ({error}); repair it from a replica, or forget it"
-            ),
-        ),
-        _ => error,
-    }
 }
 
 impl References {
@@ -303,19 +284,6 @@ pub(super) fn list_sessions(domain: &Domain) -> Result<SeenSessions, Error> {
         }
     }
     Ok(sessions)
-}
-
-/// Why roots need a pack that was not listed: another run removed it with a point of theirs since the points were listed, or it is lost.
-pub(super) fn loss(domain: &Domain, roots: &Roots, first: PackId) -> Result<Error, Error> {
-    let now = list_points(domain)?;
-    let is_over = |root: &PointId| now.is_over(*root) || !now.points.contains_key(&root.session);
-    if let Some(root) = roots.points.iter().find(|root| is_over(root)) {
-        return Ok(torn(&format!("restore point {}", root.session)));
-    }
-    Ok(Error::damaged(
-        &layout::pack(domain.id(), first.session, first.seq),
-        "restore points need packs that the store does not list, this one first; nothing was deleted: repair them from a replica, or forget what is affected".to_owned(),
-    ))
 }
 
 /// What roots need whose announcement is not there; rarely any.
