@@ -143,6 +143,11 @@ impl PackSet {
                  back up under another volume name, which begins anew, with a larger memory budget so that packs are larger, or divide the source among several volumes"
             )));
         }
+        self.write(encoder);
+        Ok(())
+    }
+
+    fn write(&self, encoder: &mut Encoder) {
         encoder.varint(self.sessions.len() as u64);
         for (session, packs) in &self.sessions {
             encoder.raw(&session.0).varint(packs.by_start.len() as u64);
@@ -152,7 +157,6 @@ impl PackSet {
                 end = range.end;
             }
         }
-        Ok(())
     }
 
     pub(super) fn decode(decoder: &mut Decoder<'_>) -> Result<PackSet, DecodeError> {
@@ -265,6 +269,13 @@ mod tests {
         Ok(PackSet::decode(&mut Decoder::new(&encoder.finish())))
     }
 
+    /// As somebody writes it who does not care.
+    fn forged_and_read(set: &PackSet) -> Result<PackSet, DecodeError> {
+        let mut encoder = Encoder::new();
+        set.write(&mut encoder);
+        PackSet::decode(&mut Decoder::new(&encoder.finish()))
+    }
+
     #[test]
     fn as_many_packs_are_written_as_are_read_and_not_one_more() {
         let mut set = PackSet::default();
@@ -277,6 +288,7 @@ mod tests {
         set.add(PackId { session: SessionId([1; 16]), seq: 0 }, DATA);
         let error = written_and_read(&set).unwrap_err();
         assert!(error.to_string().contains("4194305 packs"), "{error}");
+        assert_eq!(forged_and_read(&set), Err(DecodeError::TooLarge("pack range")));
     }
 
     #[test]
@@ -288,6 +300,7 @@ mod tests {
         set.add(PackId { session: session(SESSIONS_MAX), seq: 0 }, DATA);
         let error = written_and_read(&set).unwrap_err();
         assert!(error.to_string().contains("262145 sessions"), "{error}");
+        assert_eq!(forged_and_read(&set), Err(DecodeError::TooLarge("sessions")));
     }
 
     #[test]
