@@ -82,8 +82,11 @@ impl Actor {
         }
     }
 
+    /// Until names go as well: beside a run that was killed they wait until it was ended.
     pub(super) fn collect_source(&self) {
-        collect(&self.source_keeper, &at_once(None)).expect("a collector run");
+        (0..2).for_each(|_| {
+            collect(&self.source_keeper, &at_once(None)).expect("a collector run");
+        });
     }
 
     /// Another point of the same content, which a collector that has decided about the first leaves alone.
@@ -102,8 +105,7 @@ impl Actor {
         let faults = Faults::seeded(1);
         let sessions = layout::sessions(self.source.id());
         let die = Effect::Crash { applied: false, hook: Arc::new(|| {}) };
-        // The first sign of life to be deleted is the one by which the collector asks for the time.
-        faults.add(Rule::on(Operation::Delete, &sessions, die).after(1));
+        faults.add(Rule::on(Operation::Delete, &sessions, die));
         let keeper = self.source_keeper.clone();
         let _ = collect(&keeper.on(self.source.store().clone().with_faults(faults.clone())), &at_once(None));
     }
