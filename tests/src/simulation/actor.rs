@@ -83,10 +83,11 @@ impl Process {
         self.surroundings.gate.world(self.actor).fail(what);
     }
 
-    /// True if something went wrong with one of its requests since it began what it does, or stored bytes are damaged: then it may fail.
+    /// True if something went wrong with one of its requests since it began what it does, or stored bytes were damaged at any time since: then it may fail.
     pub(crate) fn was_hindered(&self) -> bool {
         let world = self.surroundings.gate.world(self.actor);
-        world.standings[self.actor].troubles > 0 || world.is_harmed()
+        let standing = &world.standings[self.actor];
+        standing.troubles > 0 || world.was_harmed_since(standing.begun)
     }
 
     /// True if keys of the domain came or went since it began what it does: then it may not have those that it needs.

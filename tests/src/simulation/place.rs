@@ -40,6 +40,8 @@ pub(crate) struct Place {
     pub(crate) objects: BTreeMap<String, Object>,
     /// Objects whose stored bytes are not what was sent.
     pub(crate) harmed: BTreeSet<String>,
+    /// The last step at which one of them was deleted or put again.
+    pub(super) healed: Option<u64>,
     pub(super) storms: Vec<Storm>,
     /// Keys of the domain that came or went.
     pub(crate) key_changes: u64,

@@ -50,6 +50,8 @@ pub(crate) struct Truth {
     doomed_at: BTreeMap<PointId, u64>,
     /// Points that once stood there with their announcement and without an abort mark.
     committed: BTreeSet<PointId>,
+    /// Points that were ever put as checkpoints: a late mark may name one that is gone.
+    checkpoints: BTreeSet<PointId>,
     /// What is valid, and since which step what was is not.
     valid: BTreeSet<PointId>,
     ended: BTreeMap<PointId, u64>,
@@ -80,6 +82,7 @@ impl Truth {
             ever_marked: BTreeSet::new(),
             doomed_at: BTreeMap::new(),
             committed: BTreeSet::new(),
+            checkpoints: BTreeSet::new(),
             valid: BTreeSet::new(),
             ended: BTreeMap::new(),
             step: 0,
@@ -132,7 +135,11 @@ impl Truth {
                 let binding = self.domain.binding(ObjectKind::Point, name);
                 let reference = Point::open_reference(binding, sent, self.domain.ring());
                 let reference = reference.map_err(|error| format!("a point that was put cannot be read: {error}"))?;
-                self.points.insert(PointId { volume, session }, Arc::new(reference));
+                let point = PointId { volume, session };
+                if reference.checkpoint {
+                    self.checkpoints.insert(point);
+                }
+                self.points.insert(point, Arc::new(reference));
             }
             Ok(ParsedName::SessionOpen { session, .. }) => {
                 let announcement = self.announcement(name, sent)?;
@@ -199,9 +206,9 @@ impl Truth {
         if mark == Mark::Dead && self.committed.contains(&point) && !forgotten {
             return Err(format!("E: {} was committed without an abort mark and is declared dead", point.session));
         }
-        let checkpoint = self.points.get(&point).is_some_and(|reference| reference.checkpoint);
         let retired = self.ever_marked.contains(&(point, Mark::Retired));
-        if mark == Mark::Doomed && self.successes.contains_key(&point) && !checkpoint && !retired {
+        if mark == Mark::Doomed && self.successes.contains_key(&point) && !self.checkpoints.contains(&point) && !retired
+        {
             return Err(format!("A: {} is doomed, and nobody has retired it", point.session));
         }
         Ok(())

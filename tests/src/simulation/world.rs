@@ -132,6 +132,12 @@ impl World {
         !(self.source.harmed.is_empty() && self.target.harmed.is_empty())
     }
 
+    /// True if stored bytes were damaged anywhere at any time from this step on.
+    pub(crate) fn was_harmed_since(&self, step: u64) -> bool {
+        let healed = self.source.healed.max(self.target.healed);
+        self.is_harmed() || healed.is_some_and(|healed| healed >= step)
+    }
+
     /// Writes a line into the trace, if there is one.
     pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
         let (step, now_ms, turn) = (self.step, self.now_ms, self.turn);
@@ -281,10 +287,10 @@ impl World {
         let (now_ms, step) = (self.now_ms, self.step);
         let parsed = ParsedName::parse(name);
         let place = self.place(side);
-        if is_good {
-            place.harmed.remove(name);
-        } else {
+        if !is_good {
             place.harmed.insert(name.to_owned());
+        } else if place.harmed.remove(name) {
+            place.healed = Some(step);
         }
         place.objects.insert(name.to_owned(), Object { bytes: stored, modified_ms: now_ms });
         if matches!(parsed, Ok(ParsedName::DomainKey { .. })) {
@@ -318,7 +324,9 @@ impl World {
         let step = self.step;
         let place = self.place(side);
         let there = place.objects.remove(name).is_some();
-        place.harmed.remove(name);
+        if place.harmed.remove(name) {
+            place.healed = Some(step);
+        }
         if matches!(ParsedName::parse(name), Ok(ParsedName::DomainKey { .. })) {
             place.key_changes += 1;
         }

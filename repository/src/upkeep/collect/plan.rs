@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::layout::{self, Mark};
+use crate::marks::SessionMarks;
 use crate::point::PackSet;
 use crate::session::PointId;
 use crate::tree::PackId;
@@ -229,11 +230,19 @@ fn session_names(observed: &Observed, session: SessionId) -> Vec<String> {
     beats.chain(open).collect()
 }
 
+/// A session that nobody can read was ended without its volume; what it was marked with before stands under that.
 fn marks_of(observed: &Observed, point: PointId) -> Vec<String> {
-    let marks = observed.seen.marks.of(point.volume, point.session);
+    let all = &observed.seen.marks;
+    let marks: Vec<&SessionMarks> = match point.volume {
+        VolumeId::ALL => {
+            all.iter().filter(|(_, session, _)| *session == point.session).map(|(_, _, marks)| marks).collect()
+        }
+        volume => vec![all.of(volume, point.session)],
+    };
+    let marks = marks.into_iter().flat_map(SessionMarks::iter);
     // T3: a name may be put into a replica again, and then the mark alone says that it is over.
     let stays = |mark: Mark| observed.gone.tombstones_stay && mark == Mark::Doomed;
-    marks.iter().filter(|(mark, _, _)| !stays(*mark)).map(|(_, _, name)| name.to_owned()).collect()
+    marks.filter(|(mark, _, _)| !stays(*mark)).map(|(_, _, name)| name.to_owned()).collect()
 }
 
 /// Marks of names of which nothing is left, signs of life without an announcement or of a session that has committed, reports of damage to packs that are gone.

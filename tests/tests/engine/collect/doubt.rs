@@ -126,6 +126,11 @@ fn destroy_first_key(world: &World) {
     world.delete(&name);
 }
 
+fn unmark(world: &World, point: PointId, mark: Mark) {
+    let is_it = |name: &&String| matches!(ParsedName::parse(name), Ok(ParsedName::Mark { session, mark: found, .. }) if session == point.session && found == mark);
+    world.names().iter().filter(is_it).for_each(|name| world.delete(name));
+}
+
 #[test]
 fn an_announcement_whose_key_is_misread_or_lost_holds_everything() {
     let (world, before) = rotated();
@@ -157,6 +162,10 @@ fn an_announcement_whose_key_is_gone_holds_nothing_up() {
         (None, 1),
         "its key is there: it may be running"
     );
+    // As long as its key is there it is ended under its own volume.
+    let known = run(&world, &at_once()).ended;
+    keeper(&world).mark(known[0].point, Mark::Abort).expect("a mark");
+    unmark(&world, known[0].point, Mark::Dead);
     destroy_first_key(&world);
     let report = run(&world, &CollectOptions { grace: DAY, ..at_once() });
     assert_eq!((report.collection.blocked, report.ended.len()), (None, 1));
