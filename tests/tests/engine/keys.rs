@@ -10,7 +10,7 @@ use repository::Error;
 use repository::domain::Domain;
 use repository::generated::{Action, GeneratedSource, Moment, Shape};
 use repository::keys::{
-    DomainAccess, KeyError, KeyUse, Recipient, SystemRandom, Unlock, destroy_unused_keys, export_key, key_use,
+    DomainAccess, KeyError, KeySet, KeyUse, Recipient, SystemRandom, Unlock, destroy_unused_keys, export_key, key_use,
     open_repository_with_export, prove_domain,
 };
 use repository::layout::{self, ParsedName};
@@ -18,8 +18,8 @@ use repository::pack::{Directory, FOOTER_BYTES, Footer};
 use repository::point::Point;
 use repository::read::{self, CheckOptions, View};
 use repository::seal::{BlobKind, Header, ObjectKind, Opener};
-use repository::session::{PointId, read_announcement, read_point, read_reference};
-use repository::store::{Bytes, Effect, Faults, Operation, Rule};
+use repository::session::{PointId, Session, read_announcement, read_point, read_reference};
+use repository::store::{Bytes, Effect, Faults, MeanwhileHook, Operation, Rule};
 use repository::upkeep::{
     CollectOptions, Keeper, ReplicateOptions, ScrubOptions, collect, plan_collection, promote, replicate, scrub,
 };
@@ -454,4 +454,52 @@ fn the_structure_key_alone_opens_what_upkeep_needs_and_nothing_else() {
     let collected = collect(&keeper, &CollectOptions::default()).expect("a run");
     assert_eq!(collected.deleted.packs, 0);
     world.assert_restores(stray, &world.source.snapshot(), "after a collector without content keys");
+}
+
+/// Keys that nothing names: the first set of a domain that got a second one.
+fn with_unused_keys() -> (World, KeySet) {
+    let world = world();
+    world.domain();
+    let first = access(&world).sets()[0];
+    world.rotate_keys();
+    (world, first)
+}
+
+#[test]
+fn a_key_is_noted_as_destroyed_before_it_goes() {
+    let (world, first) = with_unused_keys();
+    let access = access(&world);
+    let noted = layout::destroyed_key(access.id(), first.id);
+    let faults = Faults::seeded(1);
+    faults.add(Rule::on(Operation::Put, &noted, Effect::Ignore));
+    faults.add(Rule::on(Operation::Delete, "", Effect::Crash { applied: false, hook: Arc::new(|| {}) }));
+    destroy_unused_keys(&world.store().with_faults(faults.clone()), &access).expect_err("killed before the key goes");
+    assert_eq!(faults.fired(), 2, "the note was put, then the key would have gone");
+    destroy_unused_keys(&world.store(), &access).expect("run again");
+    let (names, key) = (world.names(), layout::domain_key(access.id(), first.epoch, first.id));
+    assert!(names.contains(&noted) && !names.contains(&key), "{names:?}");
+}
+
+#[test]
+fn keys_that_become_old_while_one_looks_are_not_destroyed() {
+    for k in 0.. {
+        let world = Arc::new(world());
+        world.domain();
+        let keys = access(&world);
+        let (other, announced) = (world.clone(), Arc::new(Mutex::new(None)));
+        let says = announced.clone();
+        let hook: MeanwhileHook = Arc::new(move || {
+            let session = Session::open(&other.domain(), other.domain().volume_id("volume"), Vec::new(), "somebody");
+            *says.lock().expect("no panic") = Some(session.expect("announced").id());
+            other.rotate_keys();
+        });
+        let faults = Faults::seeded(1);
+        faults.add(Rule::any("", Effect::Meanwhile(hook)).after(k).times(1));
+        destroy_unused_keys(&world.store().with_faults(faults.clone()), &keys).expect("a look");
+        let Some(session) = announced.lock().expect("no panic").take() else {
+            assert!(k > 4, "{k} requests");
+            return;
+        };
+        read_announcement(&world.domain(), session).unwrap_or_else(|error| panic!("before request {k}: {error}"));
+    }
 }

@@ -184,12 +184,16 @@ fn a_point_that_came_too_late_for_its_key_goes() {
     let content = read_point(&world.domain(), points[2].0).expect("a point");
     let announced = layout::session_open(before.id(), slow.id());
     destroy_first_key(&world);
+    let late = PointId { volume: slow.volume(), session: slow.id() };
     slow.commit(&content).expect("it is valid as long as it is announced");
     let error = collect(&keeper(&world), &without_grace()).expect_err("it is valid by its names, and cannot be read");
     assert_eq!(error.class(), ErrorClass::Corrupt, "{error}");
     world.delete(&announced);
+    let pinning = Session::open(&world.domain(), late.volume, vec![late], "somebody").expect("announced");
+    assert_eq!(pinning.pins(), [], "it is not valid");
     let report = run(&world, &without_grace());
     assert_eq!(report.collection.dooms.iter().map(|doom| doom.why).collect::<Vec<_>>(), [DoomReason::TooLate]);
-    assert_exact(&world, "after one run");
+    (0..2).for_each(|_| drop(run(&world, &at_once())));
+    assert_exact(&world, "when the other is over, too");
     world.assert_restores(points[2].0, &points[2].1, "whose packs it named");
 }

@@ -192,3 +192,27 @@ fn keys_that_cannot_be_opened_are_not_copied() {
     assert!(!pair.replica.names().contains(&name));
     assert_eq!(report.replicated, [first, second], "nothing needs them");
 }
+
+#[test]
+fn what_is_damaged_on_its_way_is_not_kept_at_the_replica() {
+    let source = world(1);
+    points(&source, 1);
+    let pristine = Pair::new(source);
+    for seed in 0..4 {
+        for k in 0.. {
+            let pair = Pair { source: pristine.source.copy(), replica: pristine.source.elsewhere() };
+            let faults = Faults::seeded(seed);
+            faults.add(Rule::on(Operation::Get, "", Effect::FlipBit).after(k).times(1));
+            let result = pair.faulty_actor(&faults).replicate();
+            let originals = pristine.source.names();
+            for name in pair.replica.names().iter().filter(|name| originals.contains(name)) {
+                assert_eq!(pair.replica.object(name), pristine.source.object(name), "{name}, seed {seed}, get {k}");
+            }
+            if faults.fired() == 0 {
+                result.expect("a replication that nothing disturbed");
+                assert!(k > 8, "{k} gets");
+                break;
+            }
+        }
+    }
+}

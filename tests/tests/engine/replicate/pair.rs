@@ -52,9 +52,13 @@ impl Actor {
         collect(&self.replica_keeper, &at_once(Some(self.source.store().clone())))
     }
 
+    pub(super) fn collect_promoted(&self) -> Result<CollectReport, Error> {
+        collect(&self.replica_keeper, &at_once(None))
+    }
+
     pub(super) fn promote_and_collect(&self) {
         promote(self.replica_keeper.domain().store()).expect("promoted");
-        collect(&self.replica_keeper, &at_once(None)).expect("a collector run");
+        self.collect_promoted().expect("a collector run");
     }
 
     pub(super) fn retire_at_replica(&self, point: PointId) {

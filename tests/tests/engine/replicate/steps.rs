@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use model::ErrorClass;
 use repository::layout;
 use repository::session::{PointId, read_reference};
 use repository::store::{Effect, Failure, Faults, MeanwhileHook, Operation, Rule};
-use repository::upkeep::{ReplicateReport, plan_replication};
+use repository::upkeep::{ReplicateReport, plan_replication, promote};
 
 use super::super::world::World;
 use super::by_session;
@@ -205,13 +206,44 @@ fn a_promotion_ends_replication_and_half_a_copy_goes() {
 }
 
 #[test]
+fn a_collector_of_a_promoted_replica_stands_when_a_copy_is_finished_meanwhile() {
+    let [shared, _] = shared();
+    let pair = shared.pair.copy();
+    pair.replicate();
+    let domain = pair.source.domain();
+    let reference = read_reference(&domain, shared.second).expect("a reference");
+    let packs = reference.packs.iter().map(|(pack, _)| domain.pack_name(pack));
+    let names: Vec<String> = packs.chain([layout::session_open(domain.id(), shared.second.session)]).collect();
+    // R3 and R4 of a replicator that had looked before the promotion.
+    let rest: Vec<_> = names.iter().map(|name| (name.clone(), pair.replica.object(name))).collect();
+    names.iter().for_each(|name| pair.replica.delete(name));
+    promote(&pair.replica.store()).expect("promoted");
+    for k in 0..REQUESTS_MAX {
+        let pair = pair.copy();
+        let (rest, replica) = (rest.clone(), pair.replica.store());
+        let finish: MeanwhileHook =
+            Arc::new(move || rest.iter().for_each(|(name, bytes)| replica.put(name, bytes.clone()).expect("put")));
+        let (disturbed, faults) = pair.disturbed_actor(vec![(k, finish)]);
+        if let Err(error) = disturbed.collect_promoted() {
+            assert_eq!(error.class(), ErrorClass::Busy, "before request {k}: {error}");
+        }
+        pair.assert_complete(&shared.golden, &format!("before request {k}"));
+        if faults.fired() == 0 {
+            assert!(k > 10, "{k} requests");
+            return;
+        }
+    }
+    panic!("no run has so many requests");
+}
+
+#[test]
 fn a_collector_of_the_replica_stands_whatever_is_replicated_meanwhile() {
     for shared in shared() {
         let replicated = |actor: &Actor, _| drop(actor.replicate().expect("a replication"));
         let collected = |actor: &Actor| actor.collect_replica();
         let times = between_all_requests(&shared, replicated, collected, |pair, result, k| {
             if let Err(error) = result {
-                assert_eq!(error.class(), model::ErrorClass::Busy, "before request {k}: {error}");
+                assert_eq!(error.class(), ErrorClass::Busy, "before request {k}: {error}");
             }
             settles(pair, Ok(pair.replicate()), k);
         });
@@ -298,7 +330,7 @@ fn a_new_point_is_not_gone_because_the_source_was_looked_at_before_it_was_made()
         |actor: &Actor| actor.collect_replica(),
         |pair, result, k| {
             if let Err(error) = result {
-                assert_eq!(error.class(), model::ErrorClass::Busy, "before request {k}: {error}");
+                assert_eq!(error.class(), ErrorClass::Busy, "before request {k}: {error}");
             }
             if pair.valid_at_source().contains(&second) {
                 assert!(pair.valid_at_replica().contains(&second), "before request {k}");
