@@ -199,6 +199,14 @@ pub(super) fn names_packs(class: Class) -> bool {
     matches!(class, Class::Tree | Class::Content | Class::Segment)
 }
 
+/// All that packs may take, in percent of what is needed of them.
+const PACKS_PERCENT_OF_LIVE: u64 = 170;
+
+/// All that packs may take when so much of them is needed.
+pub(super) fn packs_bytes_max(live_bytes: u64) -> u64 {
+    live_bytes.saturating_mul(PACKS_PERCENT_OF_LIVE) / 100
+}
+
 /// Dead space below this is not worth a look at footers, whatever its share.
 const SLACK_BYTES: u64 = 4 << 20;
 
@@ -209,7 +217,7 @@ pub(super) fn is_survey_due(hint: Option<&SpaceHint>, new_bytes: u64) -> bool {
     let hidden_stored = u128::from(hidden_bytes) * u128::from(live_bytes) / u128::from(content_bytes.max(1));
     let still_live = live_bytes.saturating_sub(u64::try_from(hidden_stored).unwrap_or(u64::MAX));
     hidden_bytes > (content_bytes / 16).saturating_add(SLACK_BYTES)
-        || packs_bytes.saturating_add(new_bytes) > still_live.saturating_mul(2).saturating_add(SLACK_BYTES)
+        || packs_bytes.saturating_add(new_bytes) > packs_bytes_max(still_live).saturating_add(SLACK_BYTES)
         || small_packs > super::evacuate::SMALL_PACKS_MAX as u64
 }
 

@@ -58,7 +58,7 @@ fn restore_requests(world: &World, point: PointId) -> u64 {
 }
 
 #[test]
-fn overwriting_again_and_again_keeps_packs_within_twice_what_lives() {
+fn overwriting_again_and_again_keeps_packs_within_1_7_times_what_lives() {
     let pages = 16 * MIB / PAGE;
     let world = World::new(1, database(pages));
     world.backup();
@@ -80,8 +80,8 @@ fn overwriting_again_and_again_keeps_packs_within_twice_what_lives() {
     let factor = written as f64 / changed as f64;
     println!("written per changed {factor:.3}, moved {moved}, most {most:.3} times what lives");
     assert!(moved > 0 && factor < 1.35, "{factor:.3} bytes written per byte changed, {moved} moved");
-    // Twice, and the slack of 4 MiB below which nobody looks.
-    assert!(most < 2.35, "{most:.3}");
+    // 1.7 times, and the slack of 4 MiB below which nobody looks.
+    assert!(most < 2.05, "{most:.3}");
     world.assert_sound("after 70 rounds");
 }
 

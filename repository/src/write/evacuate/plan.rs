@@ -4,11 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use super::super::space::{PackSpace, Space};
+use super::super::space::{PackSpace, Space, packs_bytes_max};
 use crate::tree::PackId;
 
-/// Packs may take so many times what is needed of them.
-const PACKS_PER_LIVE: u64 = 2;
 /// When they take more, so much of what is needed is won: fewer, larger evacuations. By simulation of 400 runs that overwrite 1 % each: 1.21 bytes written per byte
 /// changed and at most 2.01 times what lives; with no margin 1.20 and 2.07, with twice this 1.22 and 2.01.
 const MARGIN_SHARE: u64 = 20;
@@ -34,7 +32,7 @@ pub(super) fn packs_to_empty(
         emptied.extend(&small[..SMALL_PACKS_MAX]);
     }
     let totals = space.totals(|pack| !damaged.contains(&pack));
-    let limit = totals.live_bytes.saturating_mul(PACKS_PER_LIVE);
+    let limit = packs_bytes_max(totals.live_bytes);
     // This run is about to add as much as the one before.
     let packs_bytes = totals.packs_bytes.saturating_add(new_bytes);
     if packs_bytes <= limit {
