@@ -95,6 +95,8 @@ pub trait Target: Send + Sync {
 pub trait TargetFile: Send + Sync {
     /// Reads what stands there, for comparing in place; short only at the end of the file.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, TargetError>;
+    /// Says of a range of a new file that all of it will be written, piece by piece in any order, so that it can be allocated as one. What can do without does nothing.
+    fn reserve(&self, offset: u64, length: u64) -> Result<(), TargetError>;
     /// Writes verified bytes.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TargetError>;
     /// Makes a range zeros, as a hole where possible.

@@ -360,6 +360,10 @@ impl TargetFile for MemoryFile {
         content.map(|content| content.read(offset, buffer)).ok_or_else(|| refused(&self.names(), TreeError::Missing))
     }
 
+    fn reserve(&self, offset: u64, length: u64) -> Result<(), TargetError> {
+        self.edit((offset, length), 0, |_| ())
+    }
+
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TargetError> {
         let length = bytes.len() as u64;
         self.edit((offset, length), length, |content| content.write(offset, bytes))

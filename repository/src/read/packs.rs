@@ -1,7 +1,7 @@
 //! Packs: stored objects of blobs, opened and checked.
 //!
-//! In: the id of a pack, what is known of it, and bytes from the store. Out: the plaintext of data blobs whose tag and segment hashes are right. Never: a byte of
-//! content that was not checked, or an allocation beyond what the format allows for a pack.
+//! In: the id of a pack, what is known of it, and bytes from the store. Out: the plaintext of data blobs whose tag is right, and on request their segment hashes.
+//! Never: a byte that was not authenticated, or an allocation beyond what the format allows for a pack.
 
 mod verify;
 
@@ -212,11 +212,23 @@ impl PackIndex {
 
     /// Opens a data blob and checks its segments.
     pub(super) fn open(&self, hashing: &HashingKey, number: u32, sealed: &[u8]) -> Result<OpenBlob, Error> {
-        let entry = self.data(number)?;
-        let plain = self.opener.open(entry.position.label, sealed)?;
+        let mut blob = self.open_sealed(number, sealed)?;
+        self.prove(hashing, number, &mut blob)?;
+        Ok(blob)
+    }
+
+    /// Opens a data blob: these bytes were sealed under this number in this pack. Whether they are what their writer read, [`PackIndex::prove`] tells, or
+    /// the sum of the file that they go to.
+    pub(super) fn open_sealed(&self, number: u32, sealed: &[u8]) -> Result<OpenBlob, Error> {
+        let plain = self.opener.open(self.data(number)?.position.label, sealed)?;
+        Ok(OpenBlob { plain, pages: Vec::new() })
+    }
+
+    /// Checks the segments of an open blob.
+    pub(super) fn prove(&self, hashing: &HashingKey, number: u32, blob: &mut OpenBlob) -> Result<(), Error> {
         let segments = self.segments.get(&number).map(Vec::as_slice).unwrap_or_default();
-        let mut pages = Vec::with_capacity(plain.len() / PAGE_BYTES + segments.len());
-        let mut rest = plain.as_slice();
+        let mut pages = Vec::with_capacity(blob.plain.len() / PAGE_BYTES + segments.len());
+        let mut rest = blob.plain.as_slice();
         for (bytes, hash) in segments {
             // The list was decoded against the directory: segments cover the blob.
             let Some((segment, after)) = rest.split_at_checked(*bytes as usize) else { break };
@@ -233,17 +245,18 @@ impl PackIndex {
         if !rest.is_empty() {
             return Err(Error::damaged(self.name(), format!("blob {number} is not covered by its segments")));
         }
-        Ok(OpenBlob { plain, pages, aligned: segments.len() == 1 })
+        if segments.len() == 1 {
+            blob.pages = pages;
+        }
+        Ok(())
     }
 }
 
-/// The plaintext of a data blob, checked.
+/// The plaintext of a data blob, authenticated.
 pub(super) struct OpenBlob {
-    pub(super) plain: Vec<u8>,
-    /// Hashes of its 4,096-byte pieces, segment by segment.
+    plain: Vec<u8>,
+    /// Hashes of its 4,096-byte pieces, if its segments were checked and it is one.
     pages: Vec<Hash>,
-    /// One segment only: piece `n` begins at byte `n` × 4,096.
-    aligned: bool,
 }
 
 impl OpenBlob {
@@ -254,7 +267,7 @@ impl OpenBlob {
 
     /// The hash of the page of `length` bytes at `offset`, if checking the blob has produced it.
     pub(super) fn page_hash(&self, offset: usize, length: usize) -> Option<&Hash> {
-        if !self.aligned || !offset.is_multiple_of(PAGE_BYTES) || length != PAGE_BYTES.min(self.plain.len() - offset) {
+        if !offset.is_multiple_of(PAGE_BYTES) || length != PAGE_BYTES.min(self.plain.len() - offset) {
             return None;
         }
         self.pages.get(offset / PAGE_BYTES)

@@ -114,6 +114,10 @@ impl TargetFile for RestoredDevice {
         read_full(&self.file, offset, &mut buffer[..wanted]).map_err(|errno| self.error(errno))
     }
 
+    fn reserve(&self, _: u64, _: u64) -> Result<(), TargetError> {
+        Ok(())
+    }
+
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TargetError> {
         let end = self.end(offset, bytes.len() as u64)?;
         self.prepare(offset, end)?;

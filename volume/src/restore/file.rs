@@ -113,6 +113,15 @@ impl TargetFile for RestoredFile {
         read_full(&self.file, offset, buffer).map_err(|errno| self.error(errno))
     }
 
+    fn reserve(&self, offset: u64, length: u64) -> Result<(), TargetError> {
+        self.end(offset, length)?;
+        match zero::reserve(&self.file, offset, length) {
+            Err(errno @ (Errno::ENOSPC | Errno::EDQUOT)) => Err(self.error(errno)),
+            // Only a hint: it is written all the same.
+            _ => Ok(()),
+        }
+    }
+
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TargetError> {
         let end = self.end(offset, bytes.len() as u64)?;
         self.file.write_all_at(bytes, offset).map_err(|error| self.error(errno_of(&error)))?;

@@ -210,6 +210,20 @@ fn what_a_killed_restore_left_is_swept_on_entering() {
 }
 
 #[test]
+fn a_reserved_range_is_zeros_until_it_is_written_and_lies_within_the_file() {
+    let scratch = scratch();
+    let target = target(scratch.path());
+    let file = target.create_file(&[b"file"], 4 << 20).unwrap();
+    file.reserve(1 << 20, 2 << 20).unwrap();
+    assert!(file.reserve(3 << 20, (1 << 20) + 1).is_err() && file.reserve(u64::MAX, 1).is_err());
+    file.write_at(2 << 20, &[7; 4096]).unwrap();
+    file.commit(&plain(4 << 20)).unwrap();
+    let mut expected = vec![0; 4 << 20];
+    expected[2 << 20..(2 << 20) + 4096].fill(7);
+    assert!(fs::read(scratch.path().join("file")).unwrap() == expected);
+}
+
+#[test]
 fn a_file_is_changed_in_place_grown_shrunk_and_punched() {
     let scratch = scratch();
     let path = scratch.path().join("file");

@@ -1,4 +1,4 @@
-//! Making a range zeros: as a hole where the filesystem or device can, else by writing them.
+//! Making a range zeros: as a hole where the filesystem or device can, else by writing them; or as space that is allocated and not yet written.
 //!
 //! In: an open file or device and a range inside it. Out: zeros there. Never: changes the size, or bytes outside the range.
 
@@ -34,6 +34,11 @@ pub(super) fn zero(file: &File, offset: u64, length: u64, is_device: bool) -> Re
         Err(errno) => return Err(errno),
     }
     write_zeros(file, last, end)
+}
+
+/// Allocates what is still a hole, where the filesystem can.
+pub(super) fn reserve(file: &File, offset: u64, length: u64) -> Result<(), Errno> {
+    allocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, offset, length)
 }
 
 fn punch(file: &File, offset: u64, length: u64) -> Result<(), Errno> {

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::Error;
 use crate::pack::PackSummary;
 use crate::read::content::ContentReader;
-use crate::read::packs::{PackIndex, slice};
+use crate::read::packs::{OpenBlob, PackIndex, slice};
 use crate::read::path::PathBytes;
 use crate::read::points::concerns_one_object;
 use crate::read::view::{Found, View};
@@ -22,7 +22,7 @@ use crate::target::{Metadata, Target, TargetError};
 use crate::tree::PackId;
 
 use super::RestoreOptions;
-use super::batch::Batch;
+use super::batch::{Batch, Piece};
 use super::bounds::Underway;
 use super::file::{FileError, FileJob};
 use super::lost::LostRanges;
@@ -378,23 +378,38 @@ impl<'a> Engine<'a> {
 
     fn scatter(&self, task: &BlobTask) {
         let hashing = self.view.domain().hashing();
-        let blob = match task.index.open(hashing, task.blob, &task.sealed) {
+        let blob = match self.open(task) {
             Ok(blob) => blob,
             Err(error) => return self.lose(&task.batch, task.pieces.clone(), error),
         };
-        for piece in &task.batch.pieces[task.pieces.clone()] {
+        for pieces in task.batch.groups(task.pieces.clone(), |one, other| one.file == other.file) {
             if self.is_stopped() {
                 return;
             }
-            let file = &task.batch.files[piece.file as usize];
+            let pieces = &task.batch.pieces[pieces];
+            let file = &task.batch.files[pieces[0].file as usize];
             if !file.has_failed() {
-                match file.put(self.target, hashing, piece.at, (&blob, piece.offset, piece.length)) {
+                match file.put(self.target, hashing, &blob, pieces) {
                     Ok(written) => self.written(written),
                     Err(error) => self.file_failed(file, error),
                 }
             }
-            self.piece_done(file);
+            pieces.iter().for_each(|_| self.piece_done(file));
         }
+    }
+
+    /// A blob's bytes were sealed by who wrote the restore point. Its segments, which cost a hash of every page for the one that is needed, are checked only where
+    /// the sum of the whole file comes too late to say that a writer went wrong: what is written shows at once, or a part may be left out.
+    fn open(&self, task: &BlobTask) -> Result<OpenBlob, Error> {
+        let mut blob = task.index.open_sealed(task.blob, &task.sealed)?;
+        let early = |piece: &Piece| !task.batch.files[piece.file as usize].appears_proven();
+        if self.options.skip_damaged
+            || self.target.is_single_file()
+            || task.batch.pieces[task.pieces.clone()].iter().any(early)
+        {
+            task.index.prove(self.view.domain().hashing(), task.blob, &mut blob)?;
+        }
+        Ok(blob)
     }
 
     fn written(&self, bytes: u64) {

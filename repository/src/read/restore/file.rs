@@ -13,6 +13,7 @@ use crate::read::path::PathBytes;
 use crate::target::{Metadata, Target, TargetError, TargetFile};
 use crate::tree::Sum;
 
+use super::batch::Piece;
 use super::lost::LostRanges;
 
 /// Where the content comes from.
@@ -23,21 +24,14 @@ enum Content {
     Blocks {
         handle: RwLock<Option<Box<dyn TargetFile>>>,
         sum: Mutex<PageSum>,
-        /// `None` until the planner has seen all rows; then what the sum must be, if it can be told.
-        expected: Mutex<Option<Expected>>,
+        /// `None` until the planner has seen all rows, or if it found none.
+        expected: Mutex<Option<Sum>>,
+        /// It was changing while it was read, so that its size does not describe its rows and no sum can.
+        mixed: bool,
         in_place: bool,
+        /// Held by who writes: an inode takes one writer at a time, and the kernel lets the others spin.
+        writing: Mutex<()>,
     },
-}
-
-/// What the sum of a file must be.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Expected {
-    /// This.
-    Sum(Sum),
-    /// It was changing while it was read, so that its size does not describe its rows.
-    Mixed,
-    /// The restore point should have it and has not.
-    Missing,
 }
 
 /// A file that is being restored.
@@ -74,11 +68,22 @@ impl FileJob {
         FileJob::new(path, metadata, Content::Inline { signature, buffer: Mutex::default() })
     }
 
-    /// A large file: a new one, or one that is changed in place.
-    pub(super) fn blocks(path: PathBytes, metadata: Metadata, existing: Option<Box<dyn TargetFile>>) -> FileJob {
-        let in_place = existing.is_some();
-        let (sum, expected) = (Mutex::default(), Mutex::new(None));
-        FileJob::new(path, metadata, Content::Blocks { handle: RwLock::new(existing), sum, expected, in_place })
+    /// A large file: a new one, or one that is changed in place. `mixed`: it was changing while it was read.
+    pub(super) fn blocks(
+        path: PathBytes,
+        metadata: Metadata,
+        existing: Option<Box<dyn TargetFile>>,
+        mixed: bool,
+    ) -> FileJob {
+        let content = Content::Blocks {
+            in_place: existing.is_some(),
+            handle: RwLock::new(existing),
+            sum: Mutex::default(),
+            expected: Mutex::default(),
+            mixed,
+            writing: Mutex::default(),
+        };
+        FileJob::new(path, metadata, content)
     }
 
     fn new(path: PathBytes, metadata: Metadata, content: Content) -> FileJob {
@@ -98,6 +103,14 @@ impl FileJob {
         FileJob { shared: node, ..self }
     }
 
+    /// True if nobody sees any of it before a sum or signature has proven all of it.
+    pub(super) fn appears_proven(&self) -> bool {
+        match &self.content {
+            Content::Inline { .. } => true,
+            Content::Blocks { in_place, mixed, .. } => !in_place && !mixed,
+        }
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.metadata.size
     }
@@ -112,10 +125,10 @@ impl FileJob {
         self.remaining.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// All rows were seen.
-    pub(super) fn expect_sum(&self, what: Expected) {
+    /// All rows were seen, and what the sum must be.
+    pub(super) fn expect_sum(&self, what: Option<Sum>) {
         if let Content::Blocks { expected, .. } = &self.content {
-            *expected.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+            *expected.lock().unwrap_or_else(PoisonError::into_inner) = what;
         }
     }
 
@@ -168,44 +181,57 @@ impl FileJob {
         }
     }
 
-    /// Takes bytes `offset..offset + length` of a blob as the content from `at` on. Returns how many bytes were written.
+    /// Takes pieces of a blob as its content. Returns how many bytes were written.
     pub(super) fn put(
         &self,
         target: &dyn Target,
         hashing: &HashingKey,
-        at: u64,
-        from: (&OpenBlob, u32, u32),
+        blob: &OpenBlob,
+        pieces: &[Piece],
     ) -> Result<u64, FileError> {
-        let (blob, offset, length) = from;
-        let bytes = blob
-            .part(offset, length)
-            .ok_or_else(|| FileError::Damaged("its rows refer to bytes beyond the end of a blob".into()))?;
-        // Bytes beyond the end of the file are not part of it.
-        let room = usize::try_from(self.metadata.size.saturating_sub(at)).unwrap_or(usize::MAX);
-        let bytes = &bytes[..bytes.len().min(room)];
+        let parts: Vec<_> =
+            pieces.iter().map(|piece| self.part(blob, piece).map(|bytes| (piece, bytes))).collect::<Result<_, _>>()?;
         match &self.content {
             Content::Inline { buffer, .. } => {
                 let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
                 // The planner has checked the size.
                 buffer.resize(self.metadata.size as usize, 0);
-                let start = at as usize;
-                if let Some(place) = buffer.get_mut(start..start + bytes.len()) {
-                    place.copy_from_slice(bytes);
+                for (piece, bytes) in parts {
+                    let start = piece.at as usize;
+                    if let Some(place) = buffer.get_mut(start..start + bytes.len()) {
+                        place.copy_from_slice(bytes);
+                    }
                 }
                 Ok(0)
             }
-            Content::Blocks { sum, in_place, .. } => {
-                let pages = self.pages_of(hashing, at, bytes, (blob, offset as usize));
-                let written = self.with_handle(target, |file| write_pages(file, at, bytes, *in_place))?;
+            Content::Blocks { sum, in_place, writing, .. } => {
+                let mut pages = PageSum::default();
+                for (piece, bytes) in &parts {
+                    self.add_pages(&mut pages, hashing, piece.at, bytes, (blob, piece.offset as usize));
+                }
+                let written = self.with_handle(target, |file| {
+                    let _alone = writing.lock().unwrap_or_else(PoisonError::into_inner);
+                    parts.iter().try_fold(0, |written, (piece, bytes)| {
+                        write_pages(file, piece.at, bytes, *in_place).map(|more| written + more)
+                    })
+                })?;
                 sum.lock().unwrap_or_else(PoisonError::into_inner).merge(pages);
                 Ok(written)
             }
         }
     }
 
-    fn pages_of(&self, hashing: &HashingKey, at: u64, bytes: &[u8], from: (&OpenBlob, usize)) -> PageSum {
+    /// The bytes of a piece. Those beyond the end of the file are not part of it.
+    fn part<'b>(&self, blob: &'b OpenBlob, piece: &Piece) -> Result<&'b [u8], FileError> {
+        let bytes = blob
+            .part(piece.offset, piece.length)
+            .ok_or_else(|| FileError::Damaged("its rows refer to bytes beyond the end of a blob".into()))?;
+        let room = usize::try_from(self.metadata.size.saturating_sub(piece.at)).unwrap_or(usize::MAX);
+        Ok(&bytes[..bytes.len().min(room)])
+    }
+
+    fn add_pages(&self, sum: &mut PageSum, hashing: &HashingKey, at: u64, bytes: &[u8], from: (&OpenBlob, usize)) {
         let (blob, offset) = from;
-        let mut sum = PageSum::default();
         for (n, content) in bytes.chunks(PAGE_BYTES).enumerate() {
             if is_zero(content) {
                 continue;
@@ -225,7 +251,6 @@ impl FileJob {
             };
             sum.add(hashing, start / PAGE_BYTES as u64, signature);
         }
-        sum
     }
 
     /// A range cannot be read: it becomes zeros.
@@ -270,8 +295,11 @@ impl FileJob {
                 file.commit(&self.metadata)?;
                 Ok(written)
             }
-            Content::Blocks { handle, sum, expected, .. } => {
-                self.check_sum(*sum.lock().unwrap_or_else(PoisonError::into_inner), expected)?;
+            Content::Blocks { handle, sum, expected, mixed, .. } => {
+                if !mixed && !self.has_lost() {
+                    let expected = *expected.lock().unwrap_or_else(PoisonError::into_inner);
+                    check_sum(*sum.lock().unwrap_or_else(PoisonError::into_inner), expected)?;
+                }
                 self.with_handle(target, |_| Ok(()))?;
                 let open = handle.write().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(file) = open {
@@ -281,20 +309,15 @@ impl FileJob {
             }
         }
     }
+}
 
-    fn check_sum(&self, found: PageSum, expected: &Mutex<Option<Expected>>) -> Result<(), FileError> {
-        let expected = *expected.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.has_lost() {
-            return Ok(());
-        }
-        match expected {
-            Some(Expected::Mixed) => Ok(()),
-            Some(Expected::Sum(sum)) if (sum.pages, sum.sum) == (found.pages, found.sum) => Ok(()),
-            Some(Expected::Sum(_)) => Err(FileError::Damaged(
-                "its content is not what its sum says: rows of its metadata are missing or wrong".into(),
-            )),
-            Some(Expected::Missing) | None => Err(FileError::Damaged("its sum is missing".into())),
-        }
+fn check_sum(found: PageSum, expected: Option<Sum>) -> Result<(), FileError> {
+    match expected {
+        Some(sum) if (sum.pages, sum.sum) == (found.pages, found.sum) => Ok(()),
+        Some(_) => Err(FileError::Damaged(
+            "its content is not what its sum says: rows of its metadata are missing, or a blob is not what was read; `holdfast check` tells which".into(),
+        )),
+        None => Err(FileError::Damaged("its sum is missing".into())),
     }
 }
 

@@ -26,6 +26,7 @@ use super::report::FailedList;
 
 mod content;
 mod occupied;
+mod stretch;
 
 /// Large files in one batch: each of more than one piece is open until its last piece has come, and two batches are under way at most.
 const OPEN_FILES_MAX: usize = 128;

@@ -1,10 +1,97 @@
 //! What a restore does with a repository that is damaged.
 
 use super::*;
+use crate::compress::Compressed;
+use crate::pack::{Directory, DirectoryEntry, FOOTER_BYTES, Footer};
+use crate::seal::{BlobKind, Codec, ObjectKind, Opener, Sealer};
 
 /// The pack with the content of the first backup, and a byte of it that lies in its first blob.
 fn first_pack(world: &World) -> String {
     world.objects("/packs/").into_iter().next().unwrap()
+}
+
+/// In the target stands a file of other content.
+fn make_other_pages(target: &MemoryTarget) {
+    target.with(|tree| {
+        let large = tree.file("large").unwrap();
+        tree.edit(large, |content| (0..600).for_each(|page| content.make_page(page, 9))).unwrap();
+    });
+}
+
+fn large(tree: &Tree) -> Vec<u8> {
+    let content = tree.lookup(&[b"large"]).and_then(|inode| tree.node(inode)?.content().cloned()).unwrap();
+    let mut bytes = vec![0; content.size() as usize];
+    assert_eq!(content.read(0, &mut bytes), bytes.len());
+    bytes
+}
+
+/// What stands in the target where the source has another page.
+fn wrong_pages(world: &World, target: &MemoryTarget) -> Vec<Vec<u8>> {
+    let (ours, theirs) = (large(&world.source.snapshot()), large(&target.snapshot()));
+    let pages = ours.chunks(4096).zip(theirs.chunks(4096));
+    pages.filter(|(one, other)| one != other).map(|(_, other)| other.to_vec()).collect()
+}
+
+/// A writer whose memory failed between hashing and sealing: everything is authentic, and one byte of content is another.
+fn seal_another_byte(world: &World) {
+    let (domain, name) = (world.domain(), first_pack(world));
+    let mut bytes = world.store().get(&name).unwrap().to_vec();
+    let whole = Bytes::from(bytes.clone());
+    let opener = Opener::new(domain.binding(ObjectKind::Pack, &name), &whole, domain.ring()).unwrap();
+    let footer = Footer::decode(&whole[whole.len() - FOOTER_BYTES..], whole.len() as u64).unwrap();
+    let directory = Directory::open(&opener, &footer, &whole).unwrap();
+    let is_large = |entry: &&DirectoryEntry| {
+        let label = entry.position.label;
+        (label.kind, label.codec) == (BlobKind::Data, Codec::Stored) && label.plaintext_bytes > 100 * 4096
+    };
+    let position = directory.blobs.iter().find(is_large).expect("content that does not compress").position;
+    let range = position.offset as usize..(position.offset + u64::from(position.sealed_bytes)) as usize;
+    let mut plain = opener.open(position.label, &whole[range.clone()]).unwrap();
+    plain[5000] ^= 1;
+    let (keys, salt) = (domain.writer_keys().unwrap(), whole[16..48].try_into().unwrap());
+    let mut sealer = Sealer::new(domain.binding(ObjectKind::Pack, &name), &[&keys.data], salt).unwrap();
+    let stored = |bytes: Vec<u8>| Compressed { codec: Codec::Stored, plaintext_bytes: bytes.len() as u32, bytes };
+    let mut sealed = Vec::new();
+    while sealer.next_number() < position.label.number {
+        sealer.seal(BlobKind::Data, &stored(Vec::new()), &mut sealed).unwrap();
+    }
+    sealed.clear();
+    sealer.seal(BlobKind::Data, &stored(plain), &mut sealed).unwrap();
+    bytes[range].copy_from_slice(&sealed);
+    world.store().put(&name, Bytes::from(bytes)).unwrap();
+}
+
+#[test]
+fn what_was_sealed_but_never_read_is_not_restored() {
+    let world = World::known();
+    let (mut noise, mut dice) = (Vec::new(), Dice::new(7));
+    noise.resize_with(300 * 4096, || dice.below(256) as u8);
+    world.source.with(|tree| {
+        let large = tree.file("large").unwrap();
+        tree.edit(large, |content| content.write(0, &noise)).unwrap();
+    });
+    let point = world.backup();
+    seal_another_byte(&world);
+    let new = MemoryTarget::default();
+    let error = world.restore_with(point, &world.options(), &new).unwrap_err();
+    assert_eq!(error.class(), model::ErrorClass::Corrupt);
+    assert!(error.to_string().contains("large"), "{error}");
+    assert_eq!(new.snapshot().lookup(&[b"large"]), None, "it has no name");
+
+    let stands = MemoryTarget::default();
+    make_other_pages(&stands);
+    let before = large(&stands.snapshot())[..4096].to_vec();
+    let in_place = RestoreOptions { in_place: true, ..world.options() };
+    let error = world.restore_with(point, &in_place, &stands).unwrap_err();
+    assert!(error.to_string().contains(&first_pack(&world)), "{error}");
+    assert!(wrong_pages(&world, &stands).iter().all(|page| *page == before || page.len() < 4096), "old or right");
+
+    let skipped = MemoryTarget::default();
+    let options = RestoreOptions { skip_damaged: true, ..world.options() };
+    let report = world.restore_with(point, &options, &skipped).unwrap();
+    assert_eq!((report.failed_count, report.failed[0].path.as_str()), (1, "large"));
+    let wrong = wrong_pages(&world, &skipped);
+    assert!(!wrong.is_empty() && wrong.iter().flatten().all(|byte| *byte == 0), "what is not right is zeros");
 }
 
 #[test]
@@ -27,10 +114,7 @@ fn with_damage_skipped_the_rest_comes_back_and_every_gap_is_named() {
     for in_place in [false, true] {
         let target = MemoryTarget::default();
         if in_place {
-            target.with(|tree| {
-                let large = tree.file("large").unwrap();
-                tree.edit(large, |content| (0..600).for_each(|page| content.make_page(page, 9))).unwrap();
-            });
+            make_other_pages(&target);
         }
         let options = RestoreOptions { skip_damaged: true, in_place, ..world.options() };
         let report = world.restore_with(point, &options, &target).unwrap();
@@ -38,17 +122,10 @@ fn with_damage_skipped_the_rest_comes_back_and_every_gap_is_named() {
         assert_eq!(report.failed_count, 1, "{:?}", report.failed);
         assert_eq!(report.failed[0].path, "large");
         assert!(report.failed[0].bytes_lost > 0 && report.failed[0].ranges_count > 0, "{:?}", report.failed);
-        let restored = target.snapshot();
-        let expected = world.source.snapshot();
-        let content = |tree: &Tree| tree.lookup(&[b"large"]).and_then(|inode| tree.node(inode)?.content().cloned());
-        let (ours, theirs) = (content(&expected).unwrap(), content(&restored).unwrap());
-        let (mut one, mut other) = (vec![0; ours.size() as usize], vec![0; ours.size() as usize]);
-        ours.read(0, &mut one);
-        assert_eq!(theirs.read(0, &mut other), other.len());
-        let wrong = one.chunks(4096).zip(other.chunks(4096)).filter(|(one, other)| one != other);
-        let (wrong, zeros): (Vec<_>, Vec<_>) = wrong.partition(|(_, other)| other.iter().any(|byte| *byte != 0));
-        assert!(wrong.is_empty() && !zeros.is_empty(), "what is not right is zeros (in place: {in_place})");
-        assert!(restored.lookup(&[b"d", b"small"]).is_some());
+        let wrong = wrong_pages(&world, &target);
+        let all_zeros = wrong.iter().flatten().all(|byte| *byte == 0);
+        assert!(all_zeros && !wrong.is_empty(), "what is not right is zeros (in place: {in_place})");
+        assert!(target.snapshot().lookup(&[b"d", b"small"]).is_some());
     }
 }
 

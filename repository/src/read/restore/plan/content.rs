@@ -15,11 +15,12 @@ use crate::read::restore::delta::SignRows;
 use crate::read::view::{BlockRows, Child, Found};
 use crate::source::{FileType, Stat};
 use crate::target::{Metadata, TargetError};
-use crate::tree::{Extent, Inline};
+use crate::tree::{Extent, Inline, Sum};
 
 use super::Planner;
+use super::stretch::Stretch;
 use crate::read::restore::delta::{Patch, compare, patches};
-use crate::read::restore::file::{Expected, FileError, FileJob};
+use crate::read::restore::file::{FileError, FileJob};
 
 impl Planner<'_, '_> {
     /// One regular file. With damage skipped, one whose rows cannot be read is left out, or left as it stands.
@@ -66,7 +67,10 @@ impl Planner<'_, '_> {
             }
             None => match usable {
                 Some(stat) => self.blocks_in_place(path, child, metadata, &stat),
-                None => self.blocks(FileJob::blocks(path, metadata, None).of_shared(shared), &child.found),
+                None => {
+                    let file = FileJob::blocks(path, metadata, None, child.found.inode.mixed);
+                    self.blocks(file.of_shared(shared), &child.found)
+                }
             },
         }
     }
@@ -154,7 +158,7 @@ impl Planner<'_, '_> {
     fn planned_blocks(&mut self, file: &Arc<FileJob>, found: &Found) -> Result<(), Error> {
         let size = file.size();
         let mut number = self.batch.add_file(file.clone());
-        let mut pieces = 0u64;
+        let (mut pieces, mut stretch) = (0u64, Stretch::default());
         self.blocks.go(found)?;
         while let Some((block, extents)) = self.blocks.next()? {
             for extent in &extents {
@@ -163,27 +167,34 @@ impl Planner<'_, '_> {
                 if self.only_counted(u64::from(extent.length)) {
                     continue;
                 }
+                self.reserve(file, stretch.add(at, u64::from(extent.length).min(size - at)));
                 self.batch.add_piece(number, at, from, extent.length);
                 pieces += 1;
             }
             if pieces > 1 && self.batch.bytes() > self.batch_bytes_max {
+                self.reserve(file, stretch.end());
                 self.flush()?;
                 number = self.batch.add_file(file.clone());
             }
         }
+        self.reserve(file, stretch.end());
         self.open_files += usize::from(pieces > 1);
         self.all_rows_seen(file, found);
         self.flush_if_full()
     }
 
+    /// A part of a new file will be written in pieces that come in any order: it is allocated as one before the first.
+    fn reserve(&self, file: &FileJob, part: Option<Range<u64>>) {
+        let Some(part) = part.filter(|_| !file.has_failed()) else { return };
+        let reserved = file.with_handle(self.engine.target, |open| open.reserve(part.start, part.end - part.start));
+        if let Err(error) = reserved {
+            self.engine.file_failed(file, FileError::Target(error));
+        }
+    }
+
     /// The planner has seen all rows of a large file.
     fn all_rows_seen(&self, file: &FileJob, found: &Found) {
-        file.expect_sum(match self.blocks.sum() {
-            _ if found.inode.mixed => Expected::Mixed,
-            Some(sum) => Expected::Sum(sum),
-            None if found.inode.size == 0 => Expected::Sum(Default::default()),
-            None => Expected::Missing,
-        });
+        file.expect_sum(self.blocks.sum().or_else(|| (found.inode.size == 0).then(Sum::default)));
         if !self.engine.options.dry_run {
             self.engine.piece_done(file);
         }
@@ -202,14 +213,15 @@ impl Planner<'_, '_> {
         let size = metadata.size;
         if options.dry_run && stat.size != size {
             // Opening it would already change its size.
-            return self.blocks(FileJob::blocks(path, metadata, None), found);
+            return self.blocks(FileJob::blocks(path, metadata, None, found.inode.mixed), found);
         }
         let handle = match target.open_file(&path.names(), size) {
             Ok(handle) => handle,
             Err(error @ TargetError::Full { .. }) => return Err(error.into()),
             Err(error) => return self.engine.refused(path.display(), error),
         };
-        let file = Arc::new(FileJob::blocks(path, metadata, Some(handle)).of_shared(shared));
+        let file = FileJob::blocks(path, metadata, Some(handle), found.inode.mixed);
+        let file = Arc::new(file.of_shared(shared));
         self.open_files += 1;
         let differs = match self.compare_blocks(&file, found) {
             Err(error) => {
