@@ -79,7 +79,8 @@ fn overwriting_again_and_again_keeps_packs_within_1_7_times_what_lives() {
     }
     let factor = written as f64 / changed as f64;
     println!("written per changed {factor:.3}, moved {moved}, most {most:.3} times what lives");
-    assert!(moved > 0 && factor < 1.35, "{factor:.3} bytes written per byte changed, {moved} moved");
+    // The content does not compress: of content that does so 2:1 it is half, and 0.75 is what increments may cost.
+    assert!(moved > 0 && factor < 1.5, "{factor:.3} bytes written per byte changed, {moved} moved");
     // 1.7 times, and the slack of 4 MiB below which nobody looks.
     assert!(most < 2.05, "{most:.3}");
     world.assert_sound("after 70 rounds");
