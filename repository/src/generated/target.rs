@@ -19,6 +19,8 @@ pub struct Written {
     pub bytes: u64,
     /// Bytes made zeros.
     pub zeroed: u64,
+    /// Bytes that were reserved.
+    pub reserved: u64,
     /// Files made anew.
     pub files_created: u64,
     /// Files opened to be changed in place.
@@ -36,6 +38,7 @@ struct State {
     written: Written,
     breaches: Vec<String>,
     capacity_bytes: u64,
+    is_single_file: bool,
 }
 
 /// A tree in memory that can be restored into. Clones are the same target.
@@ -60,8 +63,16 @@ impl MemoryTarget {
             written: Written::default(),
             breaches: Vec::new(),
             capacity_bytes: u64::MAX,
+            is_single_file: false,
         };
         MemoryTarget { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// One that calls itself a single file.
+    pub fn single_file() -> MemoryTarget {
+        let target = MemoryTarget::default();
+        target.lock().is_single_file = true;
+        target
     }
 
     /// Its disk is full after so many more bytes.
@@ -187,7 +198,7 @@ impl State {
 
 impl Target for MemoryTarget {
     fn is_single_file(&self) -> bool {
-        false
+        self.lock().is_single_file
     }
 
     fn make_directory(&self, path: &[&[u8]]) -> Result<(), TargetError> {
@@ -361,7 +372,9 @@ impl TargetFile for MemoryFile {
     }
 
     fn reserve(&self, offset: u64, length: u64) -> Result<(), TargetError> {
-        self.edit((offset, length), 0, |_| ())
+        self.edit((offset, length), 0, |_| ())?;
+        self.target.lock().written.reserved += length;
+        Ok(())
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TargetError> {

@@ -9,7 +9,9 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::domain::Domain;
-use crate::generated::{Dice, GeneratedSource, Kind, MemoryTarget, SeededRandom, Shape, Tree, assert_same_tree};
+use crate::generated::{
+    Action, Dice, GeneratedSource, Kind, MemoryTarget, Moment, SeededRandom, Shape, Tree, assert_same_tree,
+};
 use crate::keys::{OpenedRepository, Random, Recipient, UpkeepKey, init_repository};
 use crate::layout::{self, Mark, MarkRun};
 use crate::session::PointId;

@@ -215,6 +215,9 @@ fn a_reserved_range_is_zeros_until_it_is_written_and_lies_within_the_file() {
     let target = target(scratch.path());
     let file = target.create_file(&[b"file"], 4 << 20).unwrap();
     file.reserve(1 << 20, 2 << 20).unwrap();
+    let temporary = listing(scratch.path()).into_iter().find(|name| name != "file").unwrap();
+    let allocated = fs::metadata(scratch.path().join(temporary)).unwrap().blocks() * 512;
+    assert!((2 << 20..3 << 20).contains(&allocated), "{allocated} bytes have space");
     assert!(file.reserve(3 << 20, (1 << 20) + 1).is_err() && file.reserve(u64::MAX, 1).is_err());
     file.write_at(2 << 20, &[7; 4096]).unwrap();
     file.commit(&plain(4 << 20)).unwrap();

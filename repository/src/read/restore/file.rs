@@ -315,7 +315,7 @@ fn check_sum(found: PageSum, expected: Option<Sum>) -> Result<(), FileError> {
     match expected {
         Some(sum) if (sum.pages, sum.sum) == (found.pages, found.sum) => Ok(()),
         Some(_) => Err(FileError::Damaged(
-            "its content is not what its sum says: rows of its metadata are missing, or a blob is not what was read; `holdfast check` tells which".into(),
+            "its content is not what its sum says: rows of its metadata are missing, or a blob is not what was read; `holdfast check --level data` tells which".into(),
         )),
         None => Err(FileError::Damaged("its sum is missing".into())),
     }

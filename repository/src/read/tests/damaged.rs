@@ -61,8 +61,8 @@ fn seal_another_byte(world: &World) {
     world.store().put(&name, Bytes::from(bytes)).unwrap();
 }
 
-#[test]
-fn what_was_sealed_but_never_read_is_not_restored() {
+/// With content that does not compress.
+fn noisy() -> World {
     let world = World::known();
     let (mut noise, mut dice) = (Vec::new(), Dice::new(7));
     noise.resize_with(300 * 4096, || dice.below(256) as u8);
@@ -70,6 +70,41 @@ fn what_was_sealed_but_never_read_is_not_restored() {
         let large = tree.file("large").unwrap();
         tree.edit(large, |content| content.write(0, &noise)).unwrap();
     });
+    world
+}
+
+/// Restores into it; the error must name the pack: its segments were looked at before anything was written.
+fn assert_refused_before_it_shows(world: &World, point: PointId, options: &RestoreOptions, target: &MemoryTarget) {
+    let error = world.restore_with(point, options, target).unwrap_err();
+    assert_eq!(error.class(), model::ErrorClass::Corrupt);
+    assert!(error.to_string().contains(&first_pack(world)), "{error}");
+}
+
+#[test]
+fn what_was_sealed_but_never_read_shows_in_no_device_and_no_file_without_a_sum() {
+    let world = noisy();
+    let point = world.backup();
+    seal_another_byte(&world);
+    let options = RestoreOptions { subpath: vec![b"large".to_vec()], ..world.options() };
+    assert_refused_before_it_shows(&world, point, &options, &MemoryTarget::single_file());
+
+    let world = noisy();
+    let goes_on = Action::change(|tree| {
+        let now = tree.clock().stamp().nanoseconds as u8;
+        let large = tree.file("large").unwrap();
+        tree.edit(large, |content| content.write(550 * 4096, &[now | 1; 100])).unwrap();
+        tree.clock().advance(Duration::from_millis(10));
+    });
+    world.source.when(Moment::Finish, Some("large"), goes_on, u64::MAX);
+    let point = world.backup();
+    assert!(world.view(point).lookup(&[b"large"]).unwrap().inode.mixed, "it was changing while it was read");
+    seal_another_byte(&world);
+    assert_refused_before_it_shows(&world, point, &world.options(), &MemoryTarget::default());
+}
+
+#[test]
+fn what_was_sealed_but_never_read_is_not_restored() {
+    let world = noisy();
     let point = world.backup();
     seal_another_byte(&world);
     let new = MemoryTarget::default();
@@ -82,8 +117,7 @@ fn what_was_sealed_but_never_read_is_not_restored() {
     make_other_pages(&stands);
     let before = large(&stands.snapshot())[..4096].to_vec();
     let in_place = RestoreOptions { in_place: true, ..world.options() };
-    let error = world.restore_with(point, &in_place, &stands).unwrap_err();
-    assert!(error.to_string().contains(&first_pack(&world)), "{error}");
+    assert_refused_before_it_shows(&world, point, &in_place, &stands);
     assert!(wrong_pages(&world, &stands).iter().all(|page| *page == before || page.len() < 4096), "old or right");
 
     let skipped = MemoryTarget::default();

@@ -1,6 +1,38 @@
 //! What a restore makes.
 
 use super::*;
+
+#[test]
+fn a_new_file_of_many_pieces_is_reserved_and_no_other() {
+    const PAGES: u64 = 1024;
+    let world = World::known();
+    world.source.with(|tree| {
+        let large = tree.file("large").unwrap();
+        tree.edit(large, |content| {
+            content.set_size(PAGES * PAGE);
+            (0..PAGES).for_each(|page| content.make_page(page, page + 1));
+        })
+        .unwrap();
+    });
+    let whole = world.backup();
+    world.source.with(|tree| {
+        let large = tree.file("large").unwrap();
+        let some = (0..PAGES).step_by(7);
+        tree.edit(large, |content| some.for_each(|page| content.make_page(page, page + 100_000))).unwrap();
+    });
+    let scattered = world.backup();
+    let reserved = |point, in_place| {
+        let target = MemoryTarget::default();
+        if in_place {
+            target.with(|tree| tree.file("large").unwrap());
+        }
+        world.restore_with(point, &RestoreOptions { in_place, ..world.options() }, &target).unwrap();
+        target.written().reserved
+    };
+    assert_eq!(reserved(whole, false), 0, "it comes block by block");
+    assert_eq!(reserved(scattered, false), PAGES * PAGE);
+    assert_eq!(reserved(scattered, true), 0, "what stands there is not allocated again");
+}
 use crate::read::content::ContentReader;
 use crate::read::restore::tests_only;
 
@@ -48,7 +80,7 @@ fn files_that_share_an_inode_by_mistake_are_parted_in_place() {
 #[test]
 fn what_could_not_be_captured_is_not_removed() {
     let world = World::known();
-    world.source.when(crate::generated::Moment::Open, Some("d/other"), crate::generated::Action::Unreadable, u64::MAX);
+    world.source.when(Moment::Open, Some("d/other"), Action::Unreadable, u64::MAX);
     let point = world.backup();
     let target = MemoryTarget::default();
     target.with(|tree| {
