@@ -7,6 +7,7 @@
 //! over what stood there. A killed restore leaves such names behind; the next one removes them when it enters the directory.
 //! If content could be restored but not all of its metadata, the entry is put in place for its owner alone and the error says what is missing.
 
+mod allocation;
 mod device;
 mod file;
 mod metadata;
@@ -15,7 +16,6 @@ pub mod single;
 mod temporary;
 #[cfg(test)]
 mod tests;
-mod zero;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;

@@ -16,7 +16,7 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::fsync;
 use repository::target::{Metadata, TargetError, TargetFile};
 
-use super::zero::zero;
+use super::allocation::zero;
 use crate::error::{errno_of, target_error};
 use crate::read::read_full;
 

@@ -15,7 +15,7 @@ use repository::target::{Metadata, TargetError, TargetFile};
 
 use super::metadata::{self, Subject};
 use super::temporary::TemporaryNames;
-use super::{Place, zero};
+use super::{Place, allocation};
 use crate::error::{errno_of, target_error};
 use crate::read::read_full;
 use crate::sys::cache;
@@ -115,7 +115,7 @@ impl TargetFile for RestoredFile {
 
     fn reserve(&self, offset: u64, length: u64) -> Result<(), TargetError> {
         self.end(offset, length)?;
-        match zero::reserve(&self.file, offset, length) {
+        match allocation::reserve(&self.file, offset, length) {
             Err(errno @ (Errno::ENOSPC | Errno::EDQUOT)) => Err(self.error(errno)),
             // Only a hint: it is written all the same.
             _ => Ok(()),
@@ -137,7 +137,7 @@ impl TargetFile for RestoredFile {
     fn zero(&self, offset: u64, length: u64) -> Result<(), TargetError> {
         self.end(offset, length)?;
         self.stretch()?;
-        zero::zero(&self.file, offset, length, false).map_err(|errno| self.error(errno))
+        allocation::zero(&self.file, offset, length, false).map_err(|errno| self.error(errno))
     }
 
     fn commit(mut self: Box<Self>, metadata: &Metadata) -> Result<(), TargetError> {

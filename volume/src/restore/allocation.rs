@@ -1,4 +1,4 @@
-//! Making a range zeros: as a hole where the filesystem or device can, else by writing them; or as space that is allocated and not yet written.
+//! Allocation: ranges of a file or device that are zeros and take no space, or are zeros and have their space already.
 //!
 //! In: an open file or device and a range inside it. Out: zeros there. Never: changes the size, or bytes outside the range.
 
