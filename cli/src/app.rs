@@ -6,8 +6,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use clap::Parser;
+use nix::time::{ClockId, clock_gettime};
 use repository::keys::SystemRandom;
 use repository::store::{self, Store};
 use tracing_subscriber::EnvFilter;
@@ -71,6 +73,7 @@ fn build_and_run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
         output: output.clone(),
         runtime: runtime.handle().clone(),
         clock: Arc::new(now),
+        uptime: Arc::new(uptime),
         random: Arc::new(Mutex::new(SystemRandom)),
         environment: Box::new(environment),
         open_store: Box::new(open_store),
@@ -86,6 +89,11 @@ fn build_and_run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
 #[expect(clippy::disallowed_methods, reason = "the one clock of the program, handed to whoever needs one")]
 fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
+}
+
+/// Since the start of the machine, sleep included: shows whether the other clock was set.
+fn uptime() -> Option<Duration> {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).ok().map(Duration::from)
 }
 
 fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {

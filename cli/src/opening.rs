@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use model::DomainId;
 use repository::domain::{Clock, Domain};
@@ -42,6 +43,8 @@ pub(crate) struct Context {
     pub(crate) runtime: Handle,
     /// Tells the time.
     pub(crate) clock: Clock,
+    /// How long this machine has been running, sleep included.
+    pub(crate) uptime: Arc<dyn Fn() -> Option<Duration>>,
     /// Where keys and ids come from.
     pub(crate) random: Arc<Mutex<dyn Random + Send>>,
     /// Variables.

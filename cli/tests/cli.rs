@@ -22,6 +22,8 @@ mod reading;
 mod replica;
 #[path = "cli/targets.rs"]
 mod targets;
+#[path = "cli/tracking.rs"]
+mod tracking;
 #[path = "cli/tree.rs"]
 mod tree;
 #[path = "cli/upkeep.rs"]

@@ -4,7 +4,12 @@
 //!
 //! Implementations: a directory tree and a block device (crate `volume`), and a tree generated from a seed ([`crate::generated`]).
 
+mod plan;
+
 use std::ops::Range;
+
+pub(crate) use plan::Scrub;
+pub use plan::{Belief, Place, ReadPlan, Record, ScrubPlan, Walked};
 
 /// Seconds and nanoseconds since 1970-01-01 UTC; `nanoseconds` is below 10^9 also for times before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -170,6 +175,18 @@ pub trait Source: Send + Sync {
     fn directory(&self, path: &[&[u8]]) -> Result<Box<dyn Directory + '_>, SourceError>;
     /// True if the source is still what it was when it was opened; asked before the restore point is committed.
     fn still_there(&self) -> Result<(), SourceError>;
+    /// What has to be read although its stamp has not changed. `record` is what [`Source::record`] said at the parent restore point; empty if it said nothing.
+    fn plan(&self, _record: &Record) -> ReadPlan {
+        ReadPlan::default()
+    }
+    /// What the next run has to know, after this one; `record` as for [`Source::plan`].
+    fn record(&self, _record: &Record, _walked: &Walked<'_>) -> Record {
+        Record::new()
+    }
+    /// True if something else than the stamp says that this entry may have changed.
+    fn suspects(&self, _stat: &Stat) -> bool {
+        false
+    }
 }
 
 /// One open directory. Its entries may be read by several threads.

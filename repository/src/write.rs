@@ -49,6 +49,8 @@ use cost::Clock;
 use drive::{Finished, drive};
 use packer::Destination;
 
+use tally::Tally;
+
 pub use tally::NotCaptured;
 
 /// zstd level of a first backup: twice as fast as level 1 for two points of ratio (research, "CPU budget").
@@ -133,6 +135,23 @@ pub struct Progress {
     pub bytes_read: AtomicU64,
 }
 
+/// How far stamps were relied on, and whether they deserved it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Proof {
+    /// Why everything was read; `None` if it was not.
+    pub full_pass: Option<String>,
+    /// How many files had another content than the restore point before says, although their stamps said that it had not changed.
+    pub silent_changes: u64,
+    /// The first of them, by path.
+    pub silently_changed: Vec<String>,
+}
+
+impl Proof {
+    fn of(full_pass: Option<String>, tally: &Tally) -> Proof {
+        Proof { full_pass, silent_changes: tally.silent, silently_changed: tally.silent_listed.clone() }
+    }
+}
+
 /// What a run did.
 #[derive(Clone, Debug)]
 pub struct BackupReport {
@@ -146,6 +165,8 @@ pub struct BackupReport {
     pub missed: u64,
     /// The first of them.
     pub not_captured: Vec<NotCaptured>,
+    /// How it was decided what to read.
+    pub proof: Proof,
     /// What it cost.
     pub statistics: Statistics,
     /// How much of the restore point's packs is needed, as far as it is known; without what merges let go of since it was last counted.
@@ -163,6 +184,8 @@ pub struct Preview {
     pub missed: u64,
     /// The first of them.
     pub not_captured: Vec<NotCaptured>,
+    /// How it was decided what to read.
+    pub proof: Proof,
     /// What it would cost; stored bytes without the merges of older metadata that may be due, requests those of looking.
     pub statistics: Statistics,
 }
@@ -185,11 +208,12 @@ pub fn preview(domain: &Domain, source: &dyn Source, options: &BackupOptions) ->
     let clock = Clock::start(domain);
     let parent = parent_to_look_at(domain, options)?;
     let begun = Begun { session: None, resumed: None, parent, destination: Destination::Nowhere };
-    let Finished { tally, parent, statistics, .. } = drive(domain, source, options, begun, &clock)?;
+    let Finished { tally, full_pass, parent, statistics, .. } = drive(domain, source, options, begun, &clock)?;
     Ok(Preview {
         parent,
         outcome: tally.outcome(),
         missed: tally.missed,
+        proof: Proof::of(full_pass, &tally),
         not_captured: tally.listed,
         statistics: clock.add_to(statistics),
     })
@@ -203,13 +227,15 @@ fn attempt(
 ) -> Result<BackupReport, Error> {
     let clock = Clock::start(domain);
     let begun = begin(domain, options, from)?;
-    let Finished { tally, parent, statistics, point, space } = drive(domain, source, options, begun, &clock)?;
+    let Finished { tally, full_pass, parent, statistics, point, space } =
+        drive(domain, source, options, begun, &clock)?;
     Ok(BackupReport {
         space,
         point: point.ok_or_else(|| Error::Bug("a backup ended without a restore point".into()))?,
         parent,
         outcome: tally.outcome(),
         missed: tally.missed,
+        proof: Proof::of(full_pass, &tally),
         not_captured: tally.listed,
         statistics: clock.add_to(statistics),
     })

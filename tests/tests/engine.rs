@@ -5,6 +5,8 @@
 
 #[path = "engine/adopt.rs"]
 mod adopt;
+#[path = "engine/again.rs"]
+mod again;
 #[path = "engine/attacker.rs"]
 mod attacker;
 #[path = "engine/collect.rs"]

@@ -6,8 +6,11 @@
 //! What lives in a volume belongs to somebody else who may change it at any moment, in any way. So nothing is opened by a name that was checked before:
 //! [`sys::open`] explains how it is done instead.
 //!
-//! 1. [`walk`]: directories are listed and entries stat'ed. 2. [`read`]: files and devices are read, with the verdict whether their stamp may be relied on.
-//! 3. [`restore`]: entries are written under temporary names and renamed. 4. `sys`: what the kernel offers for this, the only unsafe code.
+//! 1. [`walk`]: directories are listed and entries stat'ed.
+//! 2. [`track`]: what has to be read, and what may be believed.
+//! 3. [`read`]: files and devices are read, with the verdict whether their stamp may be relied on.
+//! 4. [`restore`]: entries are written under temporary names and renamed.
+//! 5. `sys`: what the kernel offers for this, the only unsafe code.
 
 mod error;
 mod extended;
@@ -17,6 +20,7 @@ pub mod restore;
 mod sys;
 #[cfg(test)]
 mod testing;
+pub mod track;
 pub mod walk;
 
 pub use error::OpenError;
@@ -25,5 +29,6 @@ pub use restore::DirectoryTarget;
 pub use restore::open_target;
 pub use restore::single::{BlockTarget, FileTarget};
 pub use sys::heap::share_one_heap;
+pub use track::plan::{Asked, Handover};
 pub use walk::single::SingleSource;
 pub use walk::{DirectorySource, SourceOptions, open_source};

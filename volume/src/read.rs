@@ -15,7 +15,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -48,6 +48,8 @@ pub(crate) struct Reading {
     settles: bool,
     probe: WriterProbe,
     lease_waiting: AtomicU32,
+    /// Stamps are judged as if the walk had started so many seconds earlier.
+    settle_earlier_seconds: AtomicI64,
 }
 
 impl Reading {
@@ -59,7 +61,23 @@ impl Reading {
             settles,
             probe: options.writer_probe,
             lease_waiting: AtomicU32::new(0),
+            settle_earlier_seconds: AtomicI64::new(0),
         })
+    }
+
+    /// Stamps younger than so many seconds before the start of the walk may be older than they look: the clock was set.
+    pub(crate) fn settle_earlier(&self, seconds: i64) {
+        self.settle_earlier_seconds.store(seconds, Ordering::Relaxed);
+    }
+
+    /// Opens a regular file without reading it.
+    pub(crate) fn look(&self, fd: impl AsFd) -> Result<OwnedFd, Errno> {
+        self.reopen(fd, OFlag::O_RDONLY)
+    }
+
+    fn age_of(&self, stat: &Stat) -> Age {
+        let earlier = self.settle_earlier_seconds.load(Ordering::Relaxed);
+        Age::of(stat.ctime, Time { seconds: self.started.seconds.saturating_sub(earlier), ..self.started })
     }
 
     /// Opens the inode of `fd` for reading. Somebody else's lease answers at once, because of `O_NONBLOCK`, and is asked again a few times.
@@ -101,7 +119,7 @@ pub(crate) fn open_file(
 
 /// Makes what was written before visible to the stamp, as far as it may not be. Returns whether an unchanged stamp may be relied on next time.
 fn flush(fd: &OwnedFd, stat: &Stat, dirty: bool, reading: &Reading) -> bool {
-    let age = Age::of(stat.ctime, reading.started);
+    let age = reading.age_of(stat);
     let writers = match settle::must_probe(age, dirty) {
         true => reading.probe.ask(fd),
         false => Writers::Unknown,

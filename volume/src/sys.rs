@@ -11,6 +11,7 @@ pub(crate) mod heap;
 pub(crate) mod lease;
 pub(crate) mod open;
 pub(crate) mod stat;
+pub(crate) mod superblock;
 pub(crate) mod xattr;
 
 use nix::errno::Errno;

@@ -24,7 +24,8 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use repository::source::{
-    Attributes, Consistency, Directory, Source, SourceDescription, SourceError, SourceKind, Stat, Time,
+    Attributes, Consistency, Directory, ReadPlan, Record, Source, SourceDescription, SourceError, SourceKind, Stat,
+    Time, Walked,
 };
 
 use crate::error::{OpenError, kind_text, path_text, source_error};
@@ -34,6 +35,9 @@ use crate::read::settle::WriterProbe;
 use crate::sys::open;
 use crate::sys::stat::{RawStat, statx};
 use crate::sys::xattr::Owner;
+use crate::track::Tracking;
+use crate::track::plan::Asked;
+use crate::track::scrub::Pace;
 use directory::OpenDirectory;
 use stat::Filesystem;
 
@@ -48,6 +52,12 @@ pub struct SourceOptions {
     pub must_be_mount_root: bool,
     /// Whether to ask the kernel who has a recently changed file open.
     pub writer_probe: WriterProbe,
+    /// How long the machine had been running when the walk starts, sleep included, in milliseconds: shows whether the clock was set.
+    pub uptime_ms: Option<u64>,
+    /// What the caller knows of where the volume was, and wants read.
+    pub asked: Asked,
+    /// How fast what does not change is read again.
+    pub pace: Pace,
 }
 
 impl SourceOptions {
@@ -58,6 +68,9 @@ impl SourceOptions {
             consistency: Consistency::Live,
             must_be_mount_root: false,
             writer_probe: WriterProbe::Lease,
+            uptime_ms: None,
+            asked: Asked::default(),
+            pace: Pace::default(),
         }
     }
 }
@@ -83,6 +96,7 @@ pub struct DirectorySource {
     filesystem: Filesystem,
     options: SourceOptions,
     reading: Arc<Reading>,
+    tracking: Tracking,
 }
 
 /// What tells this root from whatever stands under its path later.
@@ -118,6 +132,11 @@ impl DirectorySource {
         require_openat2(&root, path)?;
         let filesystem = Filesystem::of(&root, &raw).map_err(failed)?;
         let reading = Reading::new(filesystem.settles, options)?;
+        // Who may not read it cannot ask for its filesystem's UUID either, and is told so when he tries to list it.
+        let tracking = match open::directory(root.as_fd(), &[], OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
+            Ok(opened) => Tracking::of(opened, &raw, options),
+            Err(_) => Tracking::of(&root, &raw, options),
+        };
         Ok(DirectorySource {
             root,
             path: path.to_path_buf(),
@@ -126,6 +145,7 @@ impl DirectorySource {
             filesystem,
             options: *options,
             reading: Arc::new(reading),
+            tracking: tracking.map_err(failed)?,
         })
     }
 
@@ -195,5 +215,13 @@ impl Source for DirectorySource {
             return Err(self.gone("another directory stands there now: it was unmounted, mounted over or replaced"));
         }
         Ok(())
+    }
+
+    fn plan(&self, record: &Record) -> ReadPlan {
+        self.tracking.plan(record, &self.reading)
+    }
+
+    fn record(&self, record: &Record, walked: &Walked<'_>) -> Record {
+        self.tracking.record(record, walked)
     }
 }

@@ -10,9 +10,10 @@ use std::sync::atomic::Ordering;
 use repository::point::{Outcome, SpaceHint, Statistics};
 use repository::source::Time;
 use repository::store::Location;
-use repository::write::{self, BackupOptions, BackupReport, NotCaptured, Preview, Progress};
+use repository::write::{self, BackupOptions, BackupReport, NotCaptured, Preview, Progress, Proof};
 use serde::Serialize;
-use volume::{SourceOptions, open_source};
+use volume::track::scrub::Pace;
+use volume::{Asked, Handover, SourceOptions, open_source};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -39,12 +40,58 @@ pub(crate) struct Options {
     /// Refuse a directory on which nothing is mounted: an unmounted volume looks like an empty one
     #[arg(long)]
     require_mount: bool,
+    /// Read every file, whatever its stamp says; only what differs is stored
+    #[arg(long)]
+    read_all: bool,
+    /// How the volume left the machine that used it before, if somebody watched: anything but clean means that everything is read. Without it, everything is read after
+    /// a restart of the machine or a new mount
+    #[arg(long, value_name = "HOW", value_enum)]
+    handover: Option<HandoverName>,
+    /// Files that do not change are read again within so many days, a share of them with each backup, to prove that they have not changed; 0: never
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u16).range(0..=3650))]
+    reread_days: u16,
     /// zstd level; by default fast for the first backup, a little better for the next
     #[arg(long, value_name = "LEVEL", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-7..=19))]
     compression: Option<i32>,
     /// Read and compare as a backup would, but store nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// What may be said of the time since the last backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum HandoverName {
+    /// It was unmounted in order, or never left
+    Clean,
+    /// The machine was lost while the volume was in use, or it was detached by force
+    Unclean,
+    /// Nobody knows
+    Unknown,
+}
+
+impl From<HandoverName> for Handover {
+    fn from(name: HandoverName) -> Handover {
+        match name {
+            HandoverName::Clean => Handover::Clean,
+            HandoverName::Unclean => Handover::Unclean,
+            HandoverName::Unknown => Handover::Unknown,
+        }
+    }
+}
+
+impl Options {
+    fn source(&self, context: &Context) -> SourceOptions {
+        let started = (context.clock)();
+        let nanoseconds = u32::try_from(started.subsec_nanosecond()).unwrap_or(0);
+        let round_ms = i64::from(self.reread_days) * 24 * 60 * 60 * 1000;
+        SourceOptions {
+            must_be_mount_root: self.require_mount,
+            uptime_ms: (context.uptime)().map(|uptime| u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX)),
+            asked: Asked { handover: self.handover.map(Handover::from), read_all: self.read_all },
+            pace: Pace { round_ms: (round_ms > 0).then_some(round_ms) },
+            ..SourceOptions::new(Time { seconds: started.as_second(), nanoseconds })
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -56,6 +103,8 @@ struct Report<'a> {
     outcome: Outcome,
     not_captured: Vec<NotCaptured>,
     not_captured_count: u64,
+    #[serde(flatten)]
+    proof: Proof,
     statistics: Statistics,
     space: Option<SpaceHint>,
 }
@@ -67,11 +116,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<Exit, Failure>
         Some(name) => name.clone(),
         None => default_name(&options.path)?,
     };
-    let started = (context.clock)();
-    let time =
-        Time { seconds: started.as_second(), nanoseconds: u32::try_from(started.subsec_nanosecond()).unwrap_or(0) };
-    let source_options = SourceOptions { must_be_mount_root: options.require_mount, ..SourceOptions::new(time) };
-    let source = open_source(&options.path, &source_options)?;
+    let source = open_source(&options.path, &options.source(context))?;
     warn_of_itself(context, &options.path)?;
     let domain = if options.dry_run { context.domain_to_preview()? } else { context.domain_to_write()? };
     let progress = Arc::new(Progress::default());
@@ -109,6 +154,7 @@ impl<'a> Report<'a> {
             outcome: report.outcome,
             not_captured: report.not_captured,
             not_captured_count: report.missed,
+            proof: report.proof,
             statistics: report.statistics,
             space: report.space,
         }
@@ -123,6 +169,7 @@ impl<'a> Report<'a> {
             outcome: preview.outcome,
             not_captured: preview.not_captured,
             not_captured_count: preview.missed,
+            proof: preview.proof,
             statistics: preview.statistics,
             space: None,
         }
@@ -196,6 +243,7 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
     if statistics.bytes_moved > 0 {
         writeln!(out, "  {} written again unchanged, so that packs can go", bytes_text(statistics.bytes_moved))?;
     }
+    proof_text(out, report)?;
     if report.outcome == Outcome::Partial {
         writeln!(
             out,
@@ -209,6 +257,26 @@ fn text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
         if report.not_captured_count > listed {
             writeln!(out, "    and {} more; -o json lists them", report.not_captured_count - listed)?;
         }
+    }
+    Ok(())
+}
+
+fn proof_text(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
+    let Proof { full_pass, silent_changes, silently_changed } = &report.proof;
+    if let Some(why) = full_pass {
+        writeln!(out, "  everything was read: {}", escape(why.as_bytes()))?;
+    }
+    if *silent_changes == 0 {
+        return Ok(());
+    }
+    let files = count_text(*silent_changes, "file", "files");
+    let next = if full_pass.is_some() { "" } else { "; the next backup reads everything" };
+    writeln!(
+        out,
+        "  ALARM: {files} changed although the stamps say nothing did; this restore point has the new content, older ones may have either{next}:"
+    )?;
+    for path in silently_changed.iter().take(SHOWN_MAX) {
+        writeln!(out, "    {}", escape(path.as_bytes()))?;
     }
     Ok(())
 }

@@ -59,6 +59,8 @@ pub struct Statistics {
     pub bytes_scanned: u64,
     /// Read from the source.
     pub bytes_read: u64,
+    /// Of these, what nothing said had changed: read to prove that it had not.
+    pub bytes_scrubbed: u64,
     /// Content that differs from the parent (all non-zero content without one).
     pub bytes_changed: u64,
     /// Of these, what the repository did not have.
@@ -127,7 +129,7 @@ pub struct Description {
     /// How much of its packs is needed.
     #[serde(default)]
     pub space: Option<SpaceHint>,
-    /// What later change tracking may rely on; version 1 of the writer records nothing.
+    /// What later change tracking may rely on, in the words of whoever reads such volumes; the engine carries it.
     #[serde(default)]
     pub trust: serde_json::Map<String, serde_json::Value>,
     /// Reserved for a signature over the point.

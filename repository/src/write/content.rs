@@ -3,6 +3,7 @@
 //! In: an open file and what the parent has of it. Out: blocks and pieces for the pipeline, and what its inode must say. Never: holds more of a file than
 //! its small content or one block.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Error;
@@ -58,6 +59,8 @@ pub(super) struct LargeFile<'a, 'p> {
     pipeline: &'a Pipeline<'p>,
     node: u64,
     size: u64,
+    /// Blocks that may differ; the others are believed to be what the parent has.
+    due: Range<u64>,
     /// The next block to look at.
     block: u64,
     sum: Arc<FileSum>,
@@ -74,6 +77,7 @@ impl<'a, 'p> LargeFile<'a, 'p> {
     pub(super) fn new(
         pipeline: &'a Pipeline<'p>,
         (node, size): (u64, u64),
+        due: Range<u64>,
         lookup: Option<&mut Lookup>,
         evacuation: &'a Evacuation,
     ) -> Result<LargeFile<'a, 'p>, Error> {
@@ -83,12 +87,13 @@ impl<'a, 'p> LargeFile<'a, 'p> {
             if let Some(row) = lookup.sum(node)? {
                 sum = PageSum { pages: row.pages, sum: row.sum };
             }
-            lookup.go_to_signs(node)?;
+            lookup.go_to_signs(node, due.start)?;
             old = lookup.next_signs(node)?;
         }
         let evacuation = Some(evacuation).filter(|evacuation| compares && evacuation.may_concern(node));
         let sum = FileSum::new(node, sum);
-        Ok(LargeFile { pipeline, node, size, block: 0, sum, old, compares, evacuation, bytes_read: 0 })
+        let block = due.start;
+        Ok(LargeFile { pipeline, node, size, due, block, sum, old, compares, evacuation, bytes_read: 0 })
     }
 
     /// The sum, for a checkpoint in between.
@@ -96,24 +101,34 @@ impl<'a, 'p> LargeFile<'a, 'p> {
         &self.sum
     }
 
-    /// How many blocks were handed over.
+    /// The block up to which it was read.
     pub(super) fn blocks_done(&self) -> u64 {
         self.block
+    }
+
+    /// True if nothing of it was handed over yet.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.block == self.due.start
     }
 
     fn blocks(&self) -> u64 {
         self.size.div_ceil(BLOCK_BYTES as u64)
     }
 
+    /// The end of the blocks to look at.
+    fn end(&self) -> u64 {
+        self.blocks().min(self.due.end)
+    }
+
     /// Hands over the next block that may differ; false: there is none.
     pub(super) fn step(&mut self, content: &mut dyn Content, lookup: Option<&mut Lookup>) -> Result<bool, Error> {
         let start = self.block * BLOCK_BYTES as u64;
-        if start >= self.size {
+        if self.block >= self.end() {
             return Ok(false);
         }
-        let data = content.next_data(start)?.filter(|data| data.start < self.size);
-        let data_block = data.map(|data| data.start.max(start) / BLOCK_BYTES as u64);
-        let old_block = self.old.as_ref().map(|(block, _)| *block).filter(|block| *block < self.blocks());
+        let data = content.next_data(start)?.map(|data| data.start.max(start) / BLOCK_BYTES as u64);
+        let data_block = data.filter(|block| *block < self.end());
+        let old_block = self.old.as_ref().map(|(block, _)| *block).filter(|block| *block < self.end());
         let block = match (data_block, old_block) {
             (None, None) => return Ok(false),
             (Some(data), Some(old)) => data.min(old),

@@ -12,7 +12,7 @@ use crate::domain::Domain;
 use crate::point::{SpaceHint, Statistics, VolumeIdentity, VolumeKind};
 use crate::quarantine::Quarantine;
 use crate::session::PointId;
-use crate::source::{Source, SourceDescription, SourceKind, Time};
+use crate::source::{ReadPlan, Record, Source, SourceDescription, SourceKind, Time};
 
 use super::ahead::{self, Ahead, READERS};
 use super::begin::Begun;
@@ -33,6 +33,8 @@ use super::{BackupOptions, LANES, LEVEL_FULL, LEVEL_INCREMENT};
 /// What came out of a run.
 pub(super) struct Finished {
     pub(super) tally: Tally,
+    /// Why everything was read.
+    pub(super) full_pass: Option<String>,
     pub(super) parent: Option<SessionId>,
     pub(super) statistics: Statistics,
     pub(super) point: Option<PointId>,
@@ -165,6 +167,11 @@ fn run<'s>(
     parts: (&Pipeline<'_>, (Option<&Parent>, &Evacuation), &mut Recorder<'_>, Ahead<'s, Unread>, Vanished),
 ) -> Result<Finished, Error> {
     let (pipeline, (parent, evacuation), recorder, ahead, vanished) = parts;
+    let record = parent.filter(|parent| !parent.is_foreign()).map(|parent| parent.point().description.trust.clone());
+    let record = record.unwrap_or_default();
+    // Without a parent everything is new, and is read anyway.
+    let plan = parent.map_or_else(ReadPlan::default, |_| source.plan(&record));
+    let full_pass = plan.full_pass.clone();
     let mut sweep = Sweep::new(sweep::Parts {
         source,
         pipeline,
@@ -172,16 +179,18 @@ fn run<'s>(
         evacuation,
         recorder,
         started: Time { seconds: clock.started.as_second(), nanoseconds: 0 },
+        record,
+        plan,
         cancel: &options.cancel,
         progress: &options.progress,
         ahead,
         vanished,
     });
     let next_node = sweep.run()?;
-    let tally = sweep.into_tally();
     // Everything is in blobs only now, and only now the counters are final.
     pipeline.drain()?;
-    let report = report_of(&tally, pipeline, &clock.cost());
+    let (tally, record) = sweep.into_tally();
+    let report = report_of(&tally, record, pipeline, &clock.cost());
     let (point, statistics) = match recorder.is_dry() {
         true => (None, recorder.finish_dry(report.statistics)?),
         false => {
@@ -194,6 +203,7 @@ fn run<'s>(
     }
     Ok(Finished {
         tally,
+        full_pass,
         parent: parent.filter(|parent| !parent.is_foreign()).map(|parent| parent.id().session),
         statistics,
         point,
@@ -201,12 +211,13 @@ fn run<'s>(
     })
 }
 
-pub(super) fn report_of(tally: &Tally, pipeline: &Pipeline<'_>, cost: &Cost) -> Report {
+pub(super) fn report_of(tally: &Tally, record: Record, pipeline: &Pipeline<'_>, cost: &Cost) -> Report {
     let bytes_moved = pipeline.counters.bytes_moved.load(Ordering::Relaxed);
     let statistics = Statistics {
         entries: tally.entries,
         bytes_scanned: tally.bytes_scanned,
         bytes_read: tally.bytes_read,
+        bytes_scrubbed: tally.bytes_scrubbed,
         bytes_changed: pipeline.counters.bytes_changed.load(Ordering::Relaxed),
         // What is moved is put as well, unless it was found elsewhere.
         bytes_new: pipeline.counters.bytes_put.load(Ordering::Relaxed).saturating_sub(bytes_moved),
@@ -215,5 +226,5 @@ pub(super) fn report_of(tally: &Tally, pipeline: &Pipeline<'_>, cost: &Cost) -> 
         requests: cost.requests,
         ..Statistics::default()
     };
-    Report { outcome: tally.outcome(), missed: tally.missed, statistics }
+    Report { outcome: tally.outcome(), missed: tally.missed, statistics, record }
 }

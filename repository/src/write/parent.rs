@@ -137,9 +137,9 @@ impl Lookup {
         })
     }
 
-    /// Goes to the first page signatures of a file.
-    pub(super) fn go_to_signs(&mut self, node: u64) -> Result<(), Error> {
-        self.signs.seek(&key::sign(node, 0))
+    /// Goes to the first page signatures of a file from this block on.
+    pub(super) fn go_to_signs(&mut self, node: u64, block: u64) -> Result<(), Error> {
+        self.signs.seek(&key::sign(node, block))
     }
 
     /// The signatures of the next block of the file that has any.

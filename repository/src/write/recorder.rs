@@ -15,7 +15,7 @@ use crate::point::{
     Description, Outcome, PackContent, PackSet, Point, Reference, Runs, SpaceHint, Statistics, TableRef, VolumeIdentity,
 };
 use crate::session::{PointId, Session};
-use crate::source::Consistency;
+use crate::source::{Consistency, Record};
 use crate::table::TableSource;
 use crate::tree::{Class, PackId, Row};
 
@@ -379,7 +379,7 @@ impl<'a> Recorder<'a> {
                 statistics,
                 missed: report.missed,
                 space: Some(space),
-                trust: serde_json::Map::new(),
+                trust: report.record,
                 signature: None,
             },
             runs: Runs { packs, trees: vec![self.runs.tree.clone()] },
@@ -396,9 +396,11 @@ impl<'a> Recorder<'a> {
 }
 
 /// What the sweep has to say at the end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Report {
     pub(super) outcome: Outcome,
     pub(super) missed: u64,
     pub(super) statistics: Statistics,
+    /// What the source wants the next run to know.
+    pub(super) record: Record,
 }

@@ -7,11 +7,12 @@
 //! name may be an old file under another name.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Error;
-use crate::source::{Directory, FileType, Source, SourceError, Stat, Time};
+use crate::source::{Directory, FileType, ReadPlan, Record, Scrub, Source, SourceError, Stat, Time};
 use crate::table::TableRun;
 use crate::tree::key::ROOT_NODE;
 use crate::tree::{Class, Entry, Head, Inode, Merged, MissedWhat, Run, Value, key};
@@ -29,12 +30,14 @@ use super::pipeline::Pipeline;
 use super::recorder::Recorder;
 use super::tally::Tally;
 
+mod again;
 mod entry;
 mod file;
 mod moved;
 mod names;
 mod vanished;
 
+use again::Watched;
 pub(super) use vanished::Vanished;
 
 /// Room for attribute values beside a small file's content, in the same piece.
@@ -52,7 +55,12 @@ struct Old {
     inode: Option<Inode>,
     /// True if its row stands under another name, which is gone.
     moved: bool,
+    /// Blocks of it that may differ.
+    due: Range<u64>,
 }
+
+/// Any block.
+const ALL_BLOCKS: Range<u64> = 0..u64::MAX;
 
 /// What a sweep is built from.
 pub(super) struct Parts<'s, 'a, 'p, 'r> {
@@ -62,6 +70,9 @@ pub(super) struct Parts<'s, 'a, 'p, 'r> {
     pub(super) evacuation: &'a Evacuation,
     pub(super) recorder: &'a mut Recorder<'r>,
     pub(super) started: Time,
+    /// What the parent's record says, and what follows for this run.
+    pub(super) record: Record,
+    pub(super) plan: ReadPlan,
     pub(super) cancel: &'a AtomicBool,
     pub(super) progress: &'a Progress,
     /// Who reads small files.
@@ -95,6 +106,8 @@ pub(super) struct Sweep<'s, 'a, 'p, 'r> {
     hidden: HashSet<u64>,
     /// Rows of what was missed in the directory being swept.
     missed_here: HashSet<Vec<u8>>,
+    scrub: Scrub,
+    watched: Watched,
     pub(super) tally: Tally,
 }
 
@@ -112,6 +125,8 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
             blind: false,
             hidden: HashSet::new(),
             missed_here: HashSet::new(),
+            scrub: Scrub::new(parts.plan.scrub.clone()),
+            watched: Watched::default(),
             tally: Tally::default(),
             parts,
         }
@@ -140,9 +155,10 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
         Ok(self.next_node)
     }
 
-    /// What was seen.
-    pub(super) fn into_tally(self) -> Tally {
-        self.tally
+    /// What was seen, and what the next run has to know. Everything that was read is in blobs by now.
+    pub(super) fn into_tally(mut self) -> (Tally, Record) {
+        let record = self.record(true);
+        (self.tally, record)
     }
 
     fn root(&mut self) -> Result<(), Error> {
@@ -286,7 +302,10 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
 
     fn count(&mut self, stat: &Stat) {
         self.tally.entries += 1;
-        self.tally.bytes_scanned += if stat.file_type == FileType::Regular { stat.size } else { 0 };
+        if stat.file_type == FileType::Regular {
+            self.tally.bytes_scanned += stat.size;
+            self.tally.bytes_content += again::content_bytes(stat);
+        }
         self.parts.progress.entries.store(self.tally.entries, Ordering::Relaxed);
         self.parts.progress.bytes_scanned.store(self.tally.bytes_scanned, Ordering::Relaxed);
     }
@@ -306,7 +325,9 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
     }
 
     fn checkpoint(&mut self) -> Result<(), Error> {
-        let report = report_of(&self.tally, self.parts.pipeline, &Cost::default());
+        self.parts.pipeline.drain()?;
+        let record = self.record(false);
+        let report = report_of(&self.tally, record, self.parts.pipeline, &Cost::default());
         let made = self.parts.recorder.checkpoint(self.parts.pipeline, self.next_node, report)?;
         tracing::info!(session = %made.session, "checkpoint");
         Ok(())

@@ -23,8 +23,16 @@ pub(super) struct Tally {
     pub(super) entries: u64,
     pub(super) bytes_scanned: u64,
     pub(super) bytes_read: u64,
+    /// Allocated bytes of all regular files.
+    pub(super) bytes_content: u64,
+    /// Read again although nothing said that it had changed.
+    pub(super) bytes_scrubbed: u64,
     pub(super) missed: u64,
     pub(super) listed: Vec<NotCaptured>,
+    /// Files whose content differs from the parent's although their stamps are equal.
+    pub(super) silent: u64,
+    /// The first of them, by path.
+    pub(super) silent_listed: Vec<String>,
 }
 
 impl Tally {
@@ -42,6 +50,14 @@ impl Tally {
     pub(super) fn miss_root(&mut self, why: &str) {
         self.missed += 1;
         self.listed.push(NotCaptured { path: ".".to_owned(), reason: why.to_owned() });
+    }
+
+    /// Records a file that changed without a sign.
+    pub(super) fn changed_silently(&mut self, path: String) {
+        self.silent += 1;
+        if self.silent_listed.len() < LISTED_MAX {
+            self.silent_listed.push(path);
+        }
     }
 
     pub(super) fn outcome(&self) -> Outcome {

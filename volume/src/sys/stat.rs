@@ -39,7 +39,12 @@ impl RawStat {
 
 /// Stats `name` in `dir`, not following a link and not waking an automount; an empty name means `dir` itself.
 pub(crate) fn statx(dir: impl AsFd, name: &[u8]) -> Result<RawStat, Errno> {
-    let wanted = libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_MNT_ID | libc::STATX_SUBVOL;
+    // A kernel that knows ids of mounts that never come again (6.8) gives one of those; before, an id may come again after an unmount.
+    let wanted = libc::STATX_BASIC_STATS
+        | libc::STATX_BTIME
+        | libc::STATX_MNT_ID
+        | libc::STATX_MNT_ID_UNIQUE
+        | libc::STATX_SUBVOL;
     let mut flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT;
     if name.is_empty() {
         flags |= libc::AT_EMPTY_PATH;
@@ -70,7 +75,7 @@ fn convert(raw: &libc::statx) -> RawStat {
         btime: knows(libc::STATX_BTIME).then(|| time(&raw.stx_btime)),
         on: (raw.stx_dev_major, raw.stx_dev_minor),
         device: (raw.stx_rdev_major, raw.stx_rdev_minor),
-        mount: knows(libc::STATX_MNT_ID).then_some(raw.stx_mnt_id),
+        mount: knows(libc::STATX_MNT_ID | libc::STATX_MNT_ID_UNIQUE).then_some(raw.stx_mnt_id),
         subvolume: knows(libc::STATX_SUBVOL).then_some(raw.stx_subvol),
         mount_root: (raw.stx_attributes_mask & mount_root != 0).then_some(raw.stx_attributes & mount_root != 0),
     }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use repository::source::{
-    Attributes, Consistency, Content, Directory, FileType, Names, Source, SourceDescription, SourceError, SourceKind,
-    Stat,
+    Attributes, Consistency, Content, Directory, FileType, Names, ReadPlan, Record, Source, SourceDescription,
+    SourceError, SourceKind, Stat, Walked,
 };
 
 use super::stat::{Filesystem, plain_stat};
@@ -23,6 +23,7 @@ use crate::read::{self, Reading, device};
 use crate::sys::open;
 use crate::sys::stat::{RawStat, statx};
 use crate::sys::xattr::Owner;
+use crate::track::Tracking;
 
 /// One file or device.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct SingleSource {
     filesystem: Filesystem,
     consistency: Consistency,
     reading: Arc<Reading>,
+    /// `None`: a device, of which everything is read every time.
+    tracking: Option<Tracking>,
 }
 
 impl SingleSource {
@@ -50,6 +53,15 @@ impl SingleSource {
         let name = path.file_name().ok_or_else(|| unsuitable("without a name of its own"))?;
         let filesystem = Filesystem::of(&file, &raw).map_err(failed)?;
         let is_file = raw.kind() == libc::S_IFREG;
+        let reading = Reading::new(is_file && filesystem.settles, options)?;
+        let tracking = match is_file {
+            // Who may not read it, or has to wait for somebody's lease, cannot ask for its filesystem's UUID either.
+            true => Some(match reading.look(&file) {
+                Ok(opened) => Tracking::of(opened, &raw, options).map_err(failed)?,
+                Err(_) => Tracking::of(&file, &raw, options).map_err(failed)?,
+            }),
+            false => None,
+        };
         Ok(SingleSource {
             file,
             path: path.to_path_buf(),
@@ -58,7 +70,8 @@ impl SingleSource {
             raw,
             filesystem,
             consistency: options.consistency,
-            reading: Arc::new(Reading::new(is_file && filesystem.settles, options)?),
+            reading: Arc::new(reading),
+            tracking,
         })
     }
 
@@ -136,6 +149,14 @@ impl Source for SingleSource {
             (now.kind(), now.on, now.inode, now.btime) == (self.raw.kind(), self.raw.on, self.raw.inode, self.raw.btime)
         };
         if same { Ok(()) } else { Err(self.gone("something else stands there now")) }
+    }
+
+    fn plan(&self, record: &Record) -> ReadPlan {
+        self.tracking.as_ref().map_or_else(ReadPlan::default, |tracking| tracking.plan(record, &self.reading))
+    }
+
+    fn record(&self, record: &Record, walked: &Walked<'_>) -> Record {
+        self.tracking.as_ref().map_or_else(Record::new, |tracking| tracking.record(record, walked))
     }
 }
 

@@ -52,6 +52,12 @@ impl FileSum {
         self.emit_if_done(&mut state, rows);
     }
 
+    /// Whether any page differs from what the parent has; `None`: that is not known yet.
+    pub(in crate::write) fn has_changed(&self) -> Option<bool> {
+        let state = self.lock();
+        (state.pending == 0 && state.blocks.is_some()).then_some(state.changed)
+    }
+
     /// The row as it stands, for a checkpoint in the middle of the file (when nothing is on its way).
     pub(in crate::write) fn emit_interim(&self, blocks: u64, rows: &Rows) {
         let state = self.lock();

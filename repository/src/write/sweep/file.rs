@@ -1,16 +1,19 @@
 //! One regular file of the sweep: opened, read, recorded.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::Error;
 use crate::source::{Attributes, Content, Directory, ReadVerdict, SourceError, Stat};
 use crate::tree::{Inode, MissedWhat};
 
-use super::{ATTRIBUTES_TOO_LARGE, Old, OpenDirectory, PIECE_BYTES_MAX, Sweep, Unread};
+use super::again::{is_expected, is_same_row};
+use super::{ALL_BLOCKS, ATTRIBUTES_TOO_LARGE, Old, OpenDirectory, PIECE_BYTES_MAX, Sweep, Unread};
 use crate::write::ahead::{Arrived, Group, SmallFile, SmallRead, read_small};
 use crate::write::content::{self, INLINE_BYTES_MAX, LargeFile, has_blocks, inline_of, is_same_inline};
 use crate::write::frontier::At;
 use crate::write::inode::{add_attributes, inode_of};
+use crate::write::pipeline::FileSum;
 
 /// A small file that keeps changing under the reader is tried so often.
 const ATTEMPTS_MAX: u32 = 3;
@@ -22,6 +25,10 @@ struct Captured {
     piece: Vec<u8>,
     sign_bytes: usize,
     torn: bool,
+    /// True if its content is known to be another than the parent has.
+    differs: bool,
+    /// Says later whether a large file's content is another.
+    sum: Option<Arc<FileSum>>,
     /// True if the rows of blocks that the parent has must be hidden. Not done before the file is recorded: until then older content may have to stand.
     hides_blocks: bool,
     /// What else is wrong with it.
@@ -44,10 +51,15 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         }
         let old_inode = old.as_ref().and_then(|old| old.inode.as_ref());
         let unchanged = named_already && old_inode.is_some_and(|inode| self.is_unchanged(inode, stat));
+        let stays = self.stays(child, old_inode);
+        let due = self.due(at, stat, unchanged);
         let is_done = match old {
-            old if unchanged && self.stays(child, old.as_ref().and_then(|old| old.inode.as_ref())) => true,
-            Some(old) if unchanged => self.moved_file(at, directory, stat, (child, old))?,
-            old => self.file(at, directory, stat, (child, old), None)?,
+            _ if unchanged && due.is_empty() && stays => true,
+            Some(old) if unchanged && due.is_empty() => self.moved_file(at, directory, stat, (child, old))?,
+            old => {
+                let old = old.map(|old| Old { due: if stays { due } else { ALL_BLOCKS }, ..old });
+                self.file(at, directory, stat, (child, old), None)?
+            }
         };
         if is_done {
             self.linked.insert(stat.inode, child);
@@ -102,11 +114,10 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         mut read: Option<SmallRead>,
     ) -> Result<bool, Error> {
         let (child, old) = node;
-        let old_inode = old.as_ref().and_then(|old| old.inode.as_ref());
         let mut stat = stat.clone();
         for attempt in 1.. {
             let is_last = attempt >= ATTEMPTS_MAX;
-            let captured = match self.capture(at, &**directory, &stat, (child, old_inode), (read.take(), is_last)) {
+            let captured = match self.capture(at, &**directory, &stat, (child, old.as_ref()), (read.take(), is_last)) {
                 Ok(captured) => captured,
                 Err(Error::Source(SourceError::Gone { .. })) => return self.file_is_gone(at, old).map(|()| false),
                 Err(Error::Source(error)) => return self.unread(at, old.is_some(), error).map(|()| false),
@@ -114,7 +125,7 @@ impl<'s> Sweep<'s, '_, '_, '_> {
             };
             // Rows of blocks cannot be taken back, so only what lies in the row of the entry is read again.
             let again = captured.as_ref().is_none_or(|captured| captured.torn && captured.inode.inline.is_some());
-            let Some(captured) = captured.filter(|_| is_last || !again) else {
+            let Some(mut captured) = captured.filter(|_| is_last || !again) else {
                 match directory.stat(at.2) {
                     Ok(Some(now)) if now.inode == stat.inode => stat = now,
                     Ok(_) | Err(SourceError::Gone { .. }) => return self.file_is_gone(at, old).map(|()| false),
@@ -122,11 +133,17 @@ impl<'s> Sweep<'s, '_, '_, '_> {
                 }
                 continue;
             };
+            if is_expected(old.as_ref(), &stat) && !captured.torn {
+                self.compare_with_expected(at, &mut captured);
+            }
             if captured.torn {
                 self.miss(at, MissedWhat::Mixed, "it was changing while it was read; what was captured is a mixture");
             }
             for flaw in &captured.flaws {
                 self.miss(at, MissedWhat::Mixed, flaw);
+            }
+            if captured.piece.is_empty() && is_same_row(old.as_ref(), &stat, &captured.inode) {
+                return Ok(true);
             }
             if captured.hides_blocks {
                 content::forget(self.parts.pipeline, child);
@@ -136,6 +153,16 @@ impl<'s> Sweep<'s, '_, '_, '_> {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// A file whose stamp says that it is what the parent has.
+    fn compare_with_expected(&mut self, at: At<'_>, captured: &mut Captured) {
+        if captured.differs {
+            self.tally.changed_silently(at.1.display(at.2));
+        }
+        if let Some(sum) = captured.sum.take() {
+            self.watched.push(sum, at.1.display(at.2), &mut self.tally);
+        }
     }
 
     /// It went away between listing and reading; if the parent has it under this name, the name has vanished.
@@ -152,12 +179,15 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         at: At<'_>,
         directory: &dyn Directory,
         stat: &Stat,
-        node: (u64, Option<&Inode>),
+        node: (u64, Option<&Old>),
         (read, is_last): (Option<SmallRead>, bool),
     ) -> Result<Option<Captured>, Error> {
         if stat.size <= INLINE_BYTES_MAX as u64 {
             match read.unwrap_or_else(|| read_small(directory, at.2, stat))? {
-                Some(file) => return Ok(Some(self.capture_small(stat, node.1, file))),
+                Some(file) => {
+                    let old = node.1.and_then(|old| old.inode.as_ref());
+                    return Ok(Some(self.capture_small(stat, old, file)));
+                }
                 None if !is_last => return Ok(None),
                 None => {}
             }
@@ -170,10 +200,12 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         self.tally.bytes_read += content.len() as u64;
         self.parts.progress.bytes_read.store(self.tally.bytes_read, Ordering::Relaxed);
         let mut inode = Inode { size: content.len() as u64, ..inode_of(stat, false) };
-        let is_new = self.small(&mut inode, old, &content);
+        let is_same = old.is_some_and(|old| is_same_inline(self.parts.pipeline, old, &content));
+        let is_new = self.small(&mut inode, old.filter(|_| is_same), &content);
         let (piece, sign_bytes) = if is_new { (content, inode.size as usize) } else { (Vec::new(), 0) };
         let hides_blocks = has_blocks(old);
-        finish(inode, verdict, attributes, Captured { piece, sign_bytes, hides_blocks, ..Captured::default() })
+        let captured = Captured { piece, sign_bytes, hides_blocks, differs: !is_same, ..Captured::default() };
+        finish(inode, verdict, attributes, captured)
     }
 
     fn capture_large(
@@ -181,7 +213,7 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         at: At<'_>,
         directory: &dyn Directory,
         stat: &Stat,
-        node: (u64, Option<&Inode>),
+        node: (u64, Option<&Old>),
     ) -> Result<Captured, Error> {
         let mut open = directory.open(at.2, stat)?;
         // By name and before the content, so that a file that goes away meanwhile leaves no rows behind; `finish` sees a change of either.
@@ -191,7 +223,8 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         };
         let mut captured = Captured::default();
         let mut inode = inode_of(stat, false);
-        inode.mixed = !self.large(at, open.as_mut(), stat, node)?;
+        captured.sum = self.large(at, open.as_mut(), stat, node)?;
+        inode.mixed = captured.sum.is_none();
         let verdict = match open.finish() {
             _ if inode.mixed => ReadVerdict::Unsettled,
             Ok(verdict) => verdict,
@@ -207,10 +240,10 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         Ok(finish(inode, verdict, attributes, captured))
     }
 
-    /// Content that goes into the row of its entry; true: its bytes have to be stored.
-    fn small(&mut self, inode: &mut Inode, old: Option<&Inode>, bytes: &[u8]) -> bool {
+    /// Content that goes into the row of its entry; `same`: what the parent has, if that has the same content. True: its bytes have to be stored.
+    fn small(&mut self, inode: &mut Inode, same: Option<&Inode>, bytes: &[u8]) -> bool {
         let counters = &self.parts.pipeline.counters;
-        match old.filter(|old| is_same_inline(self.parts.pipeline, old, bytes)) {
+        match same {
             Some(old) if !self.parts.evacuation.concerns_content(old) => {
                 inode.inline = old.inline.clone();
                 return false;
@@ -224,21 +257,22 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         stored
     }
 
-    /// Reads a large file; false: it could not be read to its end, and what was captured is a mixture.
+    /// Reads a large file, as far as it is due; `None`: it could not be read to its end, and what was captured is a mixture.
     fn large(
         &mut self,
         at: At<'_>,
         open: &mut dyn Content,
         stat: &Stat,
-        node: (u64, Option<&Inode>),
-    ) -> Result<bool, Error> {
-        let (child, old) = node;
+        node: (u64, Option<&Old>),
+    ) -> Result<Option<Arc<FileSum>>, Error> {
+        let (child, due) = (node.0, node.1.map_or(ALL_BLOCKS, |old| old.due.clone()));
+        let old = node.1.and_then(|old| old.inode.as_ref());
         let old_size = if has_blocks(old) { old.map(|old| old.size) } else { None };
         // Out of `self` while the file is read: both are needed at once.
         let mut lookup = self.lookup.take();
         let mut compare = lookup.as_mut().filter(|_| old_size.is_some());
-        let mut file =
-            LargeFile::new(self.parts.pipeline, (child, stat.size), compare.as_deref_mut(), self.parts.evacuation)?;
+        let of = (child, stat.size);
+        let mut file = LargeFile::new(self.parts.pipeline, of, due, compare.as_deref_mut(), self.parts.evacuation)?;
         let read = loop {
             match file.step(open, compare.as_deref_mut()) {
                 Ok(true) => self.during_large((at, stat, child), &file)?,
@@ -248,8 +282,11 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         };
         self.tally.bytes_read += file.bytes_read;
         let complete = match read {
-            Ok(()) => file.finish(old.filter(|_| old_size.is_some()), compare).map(|()| true),
-            Err(error) => self.abandon(at, &file, error).map(|()| false),
+            Ok(()) => {
+                let sum = file.sum().clone();
+                file.finish(old.filter(|_| old_size.is_some()), compare).map(|()| Some(sum))
+            }
+            Err(error) => self.abandon(at, &file, error).map(|()| None),
         };
         self.lookup = lookup;
         complete
@@ -276,7 +313,7 @@ impl<'s> Sweep<'s, '_, '_, '_> {
     fn abandon(&mut self, at: At<'_>, file: &LargeFile<'_, '_>, error: Error) -> Result<(), Error> {
         match error {
             Error::Source(error @ (SourceError::Unreadable { .. } | SourceError::Gone { .. }))
-                if file.blocks_done() > 0 =>
+                if !file.is_untouched() =>
             {
                 self.parts.pipeline.drain()?;
                 file.sum().emit_interim(file.blocks_done(), self.parts.pipeline.rows);

@@ -4,10 +4,10 @@
 //! where the source gives handles.
 
 use crate::Error;
-use crate::source::{FileType, SourceError, Stat};
+use crate::source::{Belief, FileType, SourceError, Stat};
 use crate::tree::{Class, Entry, Inode, MissedWhat, Value, key};
 
-use super::{Old, OpenDirectory, Sweep, WAITING_MAX};
+use super::{ALL_BLOCKS, Old, OpenDirectory, Sweep, WAITING_MAX};
 use crate::write::content;
 use crate::write::frontier::{At, NewNames};
 use crate::write::inode::{has_own_row, is_same_file, is_unchanged};
@@ -42,22 +42,22 @@ impl<'s> Sweep<'s, '_, '_, '_> {
             self.vanish(node, name, entry)?;
             return self.new_name(at, directory, &stat);
         }
-        self.existing(at, directory, &stat, Old { entry, inode, moved: false })
+        self.existing(at, directory, &stat, Old { entry, inode, moved: false, due: ALL_BLOCKS })
     }
 
-    /// Stamps and handles say something of the volume that they were taken of. Of another, names alone decide, and everything is read.
-    fn trusts(&self) -> bool {
-        self.parts.parent.is_none_or(|parent| !parent.is_foreign())
-    }
-
+    /// True if an entry need not be looked at any closer. Of a regular file that takes more than an equal stamp.
     pub(super) fn is_unchanged(&self, old: &Inode, stat: &Stat) -> bool {
-        self.trusts() && is_unchanged(old, stat)
+        let believed = match stat.file_type {
+            FileType::Regular => self.belief() == Belief::Stamps && !self.parts.source.suspects(stat),
+            _ => self.belief() != Belief::Names,
+        };
+        believed && is_unchanged(old, stat)
     }
 
     fn is_same_file(&self, entry: &Entry, old: Option<&Inode>, stat: &Stat) -> bool {
-        match self.trusts() {
-            true => is_same_file(entry.file_type, old, stat),
-            false => entry.file_type == stat.file_type,
+        match self.belief() {
+            Belief::Names => entry.file_type == stat.file_type,
+            Belief::Stamps | Belief::Handles => is_same_file(entry.file_type, old, stat),
         }
     }
 
@@ -92,11 +92,19 @@ impl<'s> Sweep<'s, '_, '_, '_> {
                 if unchanged && stays { Ok(()) } else { self.other(at, directory, stat, child, Some(&old)) }
             }
             FileType::Regular if has_own_row(stat) => self.linked_file(at, directory, stat, child, Some(old)),
-            FileType::Regular if unchanged && stays => Ok(()),
-            FileType::Regular if unchanged && content::has_blocks(old.inode.as_ref()) => {
-                self.moved_file(at, directory, stat, (child, old)).map(drop)
+            FileType::Regular => {
+                let due = self.due(at, stat, unchanged);
+                match (unchanged && due.is_empty(), stays) {
+                    (true, true) => Ok(()),
+                    (true, false) if content::has_blocks(old.inode.as_ref()) => {
+                        self.moved_file(at, directory, stat, (child, old)).map(drop)
+                    }
+                    (_, stays) => {
+                        let due = if stays { due } else { ALL_BLOCKS };
+                        self.soon(at, directory, stat, (child, Some(Old { due, ..old })))
+                    }
+                }
             }
-            FileType::Regular => self.soon(at, directory, stat, (child, Some(old))),
             _ if unchanged && stays => {
                 if has_own_row(stat) {
                     self.linked.insert(stat.inode, child);
@@ -138,6 +146,7 @@ impl<'s> Sweep<'s, '_, '_, '_> {
                     entry: Entry { inode: entry.inode.map(|_| moved.clone()), ..entry },
                     inode: Some(moved),
                     moved: true,
+                    due: ALL_BLOCKS,
                 },
             );
         }
