@@ -28,7 +28,7 @@ mod upkeep;
 pub use age_file::{KEY_FILE_BYTES_MAX, Recipient, Unlock, WrapKind};
 pub use destroy::DomainContent;
 pub(crate) use domain::KEY_OBJECT_BYTES_MAX;
-pub use domain::{DomainAccess, KeySet, UnreadableKey, WriterKeys};
+pub use domain::{DomainAccess, DomainGrant, KeySet, UnreadableKey, WriterKeys};
 pub use epochs::{KeyUse, destroy_unused_keys, key_use};
 pub(crate) use epochs::{are_newest, is_newer, was_destroyed};
 pub use error::KeyError;

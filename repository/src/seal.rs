@@ -172,6 +172,11 @@ impl ClassKey {
     pub fn new(class: KeyClass, id: KeyId, key: [u8; 32]) -> ClassKey {
         ClassKey { class, id, key: Zeroizing::new(key) }
     }
+
+    /// The secret bytes, for handing the key on.
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.key
+    }
 }
 
 /// The keys at hand, by class and id.

@@ -12,6 +12,7 @@
 //! 4. [`restore`]: entries are written under temporary names and renamed.
 //! 5. `sys`: what the kernel offers for this, the only unsafe code.
 
+pub mod confine;
 mod error;
 mod extended;
 mod listing;

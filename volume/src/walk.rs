@@ -32,9 +32,9 @@ use crate::error::{OpenError, kind_text, path_text, source_error};
 use crate::extended::extended;
 use crate::read::Reading;
 use crate::read::settle::WriterProbe;
-use crate::sys::open;
 use crate::sys::stat::{RawStat, statx};
 use crate::sys::xattr::Owner;
+use crate::sys::{mount, open};
 use crate::track::Tracking;
 use crate::track::plan::Asked;
 use crate::track::scrub::Pace;
@@ -50,6 +50,9 @@ pub struct SourceOptions {
     pub consistency: Consistency,
     /// Refuse a directory on which nothing is mounted: an unmounted volume looks like an empty one.
     pub must_be_mount_root: bool,
+    /// Read through a mount of one's own, on which nothing can be written or followed and which keeps nobody from unmounting the volume. Refused where the kernel or a
+    /// missing `CAP_SYS_ADMIN` forbids it.
+    pub detached: bool,
     /// Whether to ask the kernel who has a recently changed file open.
     pub writer_probe: WriterProbe,
     /// How long the machine had been running when the walk starts, sleep included, in milliseconds: shows whether the clock was set.
@@ -67,6 +70,7 @@ impl SourceOptions {
             started,
             consistency: Consistency::Live,
             must_be_mount_root: false,
+            detached: false,
             writer_probe: WriterProbe::Lease,
             uptime_ms: None,
             asked: Asked::default(),
@@ -130,7 +134,8 @@ impl DirectorySource {
             _ => {}
         }
         require_openat2(&root, path)?;
-        let filesystem = Filesystem::of(&root, &raw).map_err(failed)?;
+        let root = if options.detached { detached(&root, path)? } else { root };
+        let filesystem = Filesystem::of(&root, &statx(&root, b"").map_err(failed)?).map_err(failed)?;
         let reading = Reading::new(filesystem.settles, options)?;
         // Who may not read it cannot ask for its filesystem's UUID either, and is told so when he tries to list it.
         let tracking = match open::directory(root.as_fd(), &[], OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
@@ -152,6 +157,16 @@ impl DirectorySource {
     fn gone(&self, why: &str) -> SourceError {
         SourceError::SourceGone { what: self.location.clone(), why: why.to_owned() }
     }
+}
+
+/// A mount of our own, rooted at `root`.
+fn detached(root: &OwnedFd, path: &Path) -> Result<OwnedFd, OpenError> {
+    mount::detached(root).map_err(|errno| match errno {
+        Errno::EPERM | Errno::ENOSYS | Errno::EINVAL => {
+            OpenError::Unsupported { what: "a mount of its own (Linux 5.12 and CAP_SYS_ADMIN)" }
+        }
+        errno => OpenError::from_errno(path, errno),
+    })
 }
 
 /// A path of the operator as text for messages.

@@ -4,6 +4,8 @@
 //! the repository key or the wrapping key into a [`DomainAccess`] (an agent holds that and must not be able to open another domain), or uses a key whose object the store
 //! has not acknowledged.
 
+mod grant;
+
 use bytes::Bytes;
 use model::{DomainId, KeyId, RepositoryId, VolumeId};
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,8 @@ use crate::hash::{HashingKey, derive};
 use crate::layout::{self, ParsedName};
 use crate::seal::{Binding, BlobKind, ClassKey, KeyClass, KeyRing, ObjectKind, Sealer, SectionReader, SectionWriter};
 use crate::store::{Store, StoreError};
+
+pub use grant::DomainGrant;
 
 /// A header, one frame and at most 64 KiB of sealed content.
 pub(crate) const KEY_OBJECT_BYTES_MAX: u64 = 66 * 1024;

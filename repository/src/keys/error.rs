@@ -110,6 +110,9 @@ pub enum KeyError {
         "the identity file has no age identity in it; it needs a line that begins with AGE-SECRET-KEY-1 (age-keygen writes such a file)"
     )]
     NotAnIdentity,
+    /// Bytes that are no grant of a domain's keys.
+    #[error("these are not the keys of a domain as this version hands them on; both sides must be of one version")]
+    NotAGrant,
     /// A label that is no label.
     #[error("the label of a key is longer than 1,024 bytes; it should say in a line whose key it is")]
     LabelTooLong,
@@ -197,6 +200,7 @@ impl KeyError {
             | KeyError::PassphraseNotText
             | KeyError::NotARecipient(_)
             | KeyError::NotAnIdentity
+            | KeyError::NotAGrant
             | KeyError::LabelTooLong
             | KeyError::NotADomainName => ErrorClass::Invalid,
             KeyError::NoRandom | KeyError::Bug(_) => ErrorClass::Bug,

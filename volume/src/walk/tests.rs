@@ -14,6 +14,8 @@ use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknod};
 use nix::unistd::mkfifo;
 use repository::source::{FileType, ReadVerdict, Source, SourceError, SourceKind, Stat};
 
+mod detached;
+
 use super::*;
 use crate::testing::{
     Loop, Mounted, acl_for_user, capability, instant, is_root, now, options, scratch, set_attribute, source,

@@ -274,3 +274,29 @@ fn keys_that_somebody_made_between_the_lists_are_found() {
     let access = repository.domain(&early, "d").unwrap();
     assert_eq!((faults.fired(), access.sets().len()), (1, 1));
 }
+
+#[test]
+fn a_grant_opens_one_domain_and_tells_nothing_of_another() {
+    let (store, repository) = opened();
+    let access = repository.domain_or_new(&store, "a", &mut SystemRandom).unwrap();
+    let grant = DomainGrant { access: access.clone(), upkeep: repository.manifest.upkeep_public };
+    let bytes = grant.to_bytes().unwrap();
+    let granted = DomainGrant::from_bytes(&bytes).unwrap();
+    assert!(seals_alike(&access, &granted.access));
+    assert_eq!(granted.access.volume_id("v"), access.volume_id("v"));
+    assert_eq!((granted.access.id(), granted.access.name()), (access.id(), "a"));
+    assert_eq!(granted.upkeep, repository.manifest.upkeep_public);
+    assert_eq!(format!("{granted:?}"), "DomainGrant(a)", "keys are never shown");
+    // Keys of a later epoch are not in it, and it is noticed.
+    let rotated = repository.rotate_domain(&store, "a", &mut SystemRandom).unwrap();
+    assert_ne!(rotated.sets(), granted.access.sets());
+}
+
+#[test]
+fn what_is_not_a_grant_is_refused_without_repeating_it() {
+    for bytes in [&b""[..], b"{}", br#"{"version":1,"naming":"secret"}"#] {
+        let refused = DomainGrant::from_bytes(bytes).unwrap_err();
+        assert_eq!(refused.class(), ErrorClass::Invalid);
+        assert!(!refused.to_string().contains("secret"), "{refused}");
+    }
+}
