@@ -2,13 +2,17 @@
 //!
 //! In: the arguments of the process. Out: its exit code (0 done, 1 failed, 2 usage, 3 done in part, 5 denied). Never: decides anything about volumes.
 
+mod backup;
 mod discover;
+mod worker;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use model::ErrorClass;
+use nix::time::{ClockId, clock_gettime};
 
 use crate::text::escape;
 
@@ -30,6 +34,11 @@ struct Arguments {
 enum Command {
     /// Show the volumes of this node, and why some are not taken; touches none of them
     Discover(discover::Options),
+    /// Back up the volumes of this node once
+    Backup(Box<backup::Options>),
+    /// Work for another process of this program; not for people
+    #[command(hide = true)]
+    Worker,
 }
 
 /// Why a command could not be done.
@@ -41,6 +50,14 @@ enum Failure {
     Watch(#[from] crate::discovery::watch::WatchError),
     #[error("cannot write to standard output: {0}; what was printed is not complete")]
     Print(#[from] std::io::Error),
+    #[error(transparent)]
+    Repository(#[from] repository::Error),
+    #[error(transparent)]
+    Store(#[from] repository::store::OpenError),
+    #[error("{}: {error}", .path.display())]
+    File { path: std::path::PathBuf, error: std::io::Error },
+    #[error("{0}")]
+    Usage(String),
 }
 
 impl Failure {
@@ -48,7 +65,10 @@ impl Failure {
         match self {
             Failure::Allowed(error) => error.class(),
             Failure::Watch(error) => error.class(),
-            Failure::Print(_) => ErrorClass::Retry,
+            Failure::Print(_) | Failure::File { .. } => ErrorClass::Retry,
+            Failure::Repository(error) => error.class(),
+            Failure::Store(error) => error.class(),
+            Failure::Usage(_) => ErrorClass::Invalid,
         }
     }
 }
@@ -57,8 +77,10 @@ impl Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Done,
-    /// Something could not be found out; it was printed.
+    /// Something could not be found out or done; it was printed.
     Partial,
+    /// Nothing was done; it was told.
+    Failed,
 }
 
 /// Runs the command line of this process.
@@ -73,10 +95,13 @@ pub fn run() -> ExitCode {
     };
     let done = match arguments.command {
         Command::Discover(options) => discover::run(&options),
+        Command::Backup(options) => backup::run(&options),
+        Command::Worker => worker::run(),
     };
     match done {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Partial) => ExitCode::from(3),
+        Ok(Exit::Failed) => ExitCode::from(1),
         // Whoever closed the pipe has read enough.
         Err(Failure::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
@@ -86,6 +111,16 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.class().exit_code())
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one clock of the program, handed to whoever needs one")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+/// Time that only goes forward.
+fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! Every error enum of the project has `class()`; retries, exit codes, gRPC codes and metric labels follow from the class alone.
 
 /// The next move after a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
     /// The same call may succeed when it is sent again later.
     Retry,

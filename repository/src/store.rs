@@ -38,7 +38,7 @@ pub use meter::Requests;
 pub use probe::{ProbeError, ProbeReport, Requirement, probe};
 pub use refuse_conditional::refuse_conditional;
 pub use retry::{Pause, RetryPolicy};
-pub use url::{Environment, Location, OpenError, OpenMode, open};
+pub use url::{Environment, Location, OpenError, OpenMode, is_setting, open};
 
 use error::{Asked, CutShort};
 

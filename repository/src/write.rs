@@ -136,7 +136,7 @@ pub struct Progress {
 }
 
 /// How far stamps were relied on, and whether they deserved it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Proof {
     /// Why everything was read; `None` if it was not.
     pub full_pass: Option<String>,

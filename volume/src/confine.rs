@@ -188,3 +188,6 @@ fn allow(
     let access = if path.is_dir() { access } else { access & AccessFs::from_file(LANDLOCK) };
     rules.add_rule(PathBeneath::new(opened, access))
 }
+
+#[cfg(test)]
+mod tests;

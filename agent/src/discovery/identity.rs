@@ -6,12 +6,14 @@
 //! Merging two volumes into one history is worse than splitting one into two. So a name counts only where it cannot be chosen by whoever writes a pod: a directory that may be
 //! named after a persistent volume *or* after a pod's own volume is that pod's until the controller says which claim it is.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::layout::NameIs;
 use super::vol_data::{CsiFacts, Lifecycle};
+use crate::text::escape;
 
 /// A pod, as its directory is called.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -58,6 +60,24 @@ pub enum Identity {
         #[serde(serialize_with = "crate::text::serialize_path")]
         path: PathBuf,
     },
+}
+
+/// The name under which a volume is protected: parts between slashes, in which a slash is `%2F` and a percent sign `%25`, so that no two volumes share one.
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let part = |text: &str| text.replace('%', "%25").replace('/', "%2F");
+        match self {
+            Identity::Csi { driver, handle } => write!(f, "csi/{}/{}", part(driver), part(handle)),
+            Identity::PersistentVolume { plugin, name, claim } => {
+                write!(f, "pv/{}/{}", part(plugin), part(name))?;
+                claim.as_ref().map_or(Ok(()), |ClaimUid(claim)| write!(f, "/{}", part(claim)))
+            }
+            Identity::PodVolume { pod_uid: PodUid(pod), plugin, name } => {
+                write!(f, "pod/{}/{}/{}", part(pod), part(plugin), part(name))
+            }
+            Identity::HostPath { path } => write!(f, "host-path/{}", escape(path.as_os_str().as_bytes())),
+        }
+    }
 }
 
 /// One directory entry that stands for a volume: what the controller resolves to a claim.
@@ -120,6 +140,16 @@ mod tests {
         let first = of_csi("pod-a", "pv-1", &csi("d", "h", Lifecycle::Persistent));
         assert_ne!(first, of_csi("pod-a", "pv-1", &csi("d", "h2", Lifecycle::Persistent)));
         assert_ne!(first, of_csi("pod-a", "pv-1", &csi("d2", "h", Lifecycle::Persistent)));
+    }
+
+    #[test]
+    fn no_two_volumes_are_protected_under_one_name() {
+        let name =
+            |driver: &str, handle: &str| of_csi("p", "v", &csi(driver, handle, Lifecycle::Persistent)).to_string();
+        assert_eq!(name("ebs.csi.aws.com", "vol-1"), "csi/ebs.csi.aws.com/vol-1");
+        assert_ne!(name("a", "b/c"), name("a/b", "c"));
+        assert_ne!(name("a", "b/c"), name("a", "b%2Fc"));
+        assert_ne!(of("p", "csi", NameIs::PodVolume, None), of("q", "csi", NameIs::PodVolume, None));
     }
 
     #[test]

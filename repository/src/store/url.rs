@@ -25,6 +25,11 @@ mod tests;
 /// The environment: a variable's value, if it is set.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// True for a variable that [`open`] may ask for.
+pub fn is_setting(name: &str) -> bool {
+    name == "HOME" || ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|family| name.starts_with(family))
+}
+
 /// Where a repository is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {

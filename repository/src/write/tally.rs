@@ -9,7 +9,7 @@ use super::rows::Rows;
 const LISTED_MAX: usize = 1000;
 
 /// Something that was not captured.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NotCaptured {
     /// Its path from the root of the volume; bytes that are not text are escaped.
     pub path: String,
