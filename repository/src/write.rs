@@ -91,6 +91,8 @@ pub struct BackupOptions {
     /// The name of a volume that this one is much like, as a clone is: its newest restore point is what a first backup is compared with. Everything is read, and what
     /// differs is stored.
     pub like: Option<String>,
+    /// A source with more entries is refused on the way: a directory that somebody extends in front of the sweep, or a filesystem that makes up its names, has no end.
+    pub entries_max: u64,
     /// Set to stop.
     pub cancel: Arc<AtomicBool>,
     /// Shows how far the run is.
@@ -111,6 +113,7 @@ impl BackupOptions {
             checkpoint_bytes: 1 << 30,
             journal_directory: None,
             like: None,
+            entries_max: u64::MAX,
             cancel: Arc::default(),
             progress: Arc::default(),
         }

@@ -82,6 +82,9 @@ pub(super) struct Options {
     /// Bytes per second that each worker sends at most; 0: no limit
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     send_bytes_per_second: u64,
+    /// A volume with more entries is given up: a tree that grows in front of its reader has no end
+    #[arg(long, value_name = "NUMBER", default_value_t = 200_000_000)]
+    entries_max: u64,
     /// Seconds after which a volume that does not answer is given up
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     patience_seconds: u64,
@@ -188,6 +191,7 @@ impl Jobs<'_> {
                 reads_per_second: options.reads_per_second,
                 send_bytes_per_second: options.send_bytes_per_second,
             },
+            entries_max: options.entries_max,
             beat_ms: (patience_ms / 12).clamp(100, 5_000),
         }
     }

@@ -42,6 +42,8 @@ pub struct Job {
     pub memory_bytes: u64,
     /// What it may take of the node.
     pub limits: Limits,
+    /// A volume with more entries is not taken for one that ends.
+    pub entries_max: u64,
     /// How often it shows that it is alive, in milliseconds.
     pub beat_ms: u64,
 }
@@ -172,6 +174,7 @@ mod tests {
             journals: None,
             memory_bytes: 1,
             limits: Limits::default(),
+            entries_max: 1,
             beat_ms: 1000,
         }
     }

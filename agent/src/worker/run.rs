@@ -113,6 +113,7 @@ fn work(parts: Parts<'_>, events: &Events) -> Result<Done, Failed> {
     let engine = BackupOptions {
         memory_budget_bytes: usize::try_from(job.memory_bytes.saturating_sub(BESIDE_BYTES)).unwrap_or(usize::MAX),
         journal_directory: job.journals.clone(),
+        entries_max: job.entries_max,
         cancel,
         progress,
         ..BackupOptions::new(&job.volume, &job.host)

@@ -76,6 +76,7 @@ impl Place {
             journals: None,
             memory_bytes: 104 << 20,
             limits: Limits::default(),
+            entries_max: 1_000_000,
             beat_ms: 100,
         };
         Assignment { job, grant: self.grant.clone() }

@@ -182,6 +182,7 @@ fn run<'s>(
         record,
         plan,
         cancel: &options.cancel,
+        entries_max: options.entries_max,
         progress: &options.progress,
         ahead,
         vanished,

@@ -74,6 +74,7 @@ pub(super) struct Parts<'s, 'a, 'p, 'r> {
     pub(super) record: Record,
     pub(super) plan: ReadPlan,
     pub(super) cancel: &'a AtomicBool,
+    pub(super) entries_max: u64,
     pub(super) progress: &'a Progress,
     /// Who reads small files.
     pub(super) ahead: Ahead<'s, Unread>,
@@ -311,6 +312,13 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
     }
 
     fn check(&self) -> Result<(), Error> {
+        let most = self.parts.entries_max;
+        if self.tally.entries > most {
+            let what = self.parts.source.describe().location;
+            return Err(Error::Invalid(format!(
+                "{what} has more than {most} entries, the most that one volume may have here; if it really does, raise that limit"
+            )));
+        }
         if self.parts.cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
     }
 

@@ -1,6 +1,7 @@
 //! What is read although its stamp says that nothing changed, and what is made of it.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use repository::generated::{Action, FileContent, GeneratedSource, Moment};
@@ -244,4 +245,20 @@ fn the_record_of_the_parent_comes_back_and_a_checkpoint_says_that_it_is_none() {
     let told = source.told.lock().expect("nobody panics with it");
     assert!(told.len() > 2, "checkpoints were made");
     assert!(told.iter().rev().skip(1).all(|told| !told.is_over && told.scrubbed_to.is_none()));
+}
+
+/// Somebody goes on making directories in front of the sweep: without a bound it would never end.
+#[test]
+fn a_tree_that_grows_in_front_of_the_sweep_is_given_up_and_leaves_no_point() {
+    let world = World::new(1, GeneratedSource::empty());
+    let depth = AtomicUsize::new(0);
+    let more = Action::change(move |tree| {
+        tree.directory(&["d"; 10_000][..=depth.fetch_add(1, Ordering::Relaxed)].join("/")).expect("a directory");
+    });
+    world.source.when(Moment::List, None, more, u64::MAX);
+    let options = BackupOptions { entries_max: 1000, ..world.options() };
+    let refused = backup(&world.domain(), &world.source, &options).expect_err("it has no end");
+    assert!(refused.to_string().contains("more than 1000 entries"), "{refused}");
+    world.source.calm();
+    assert!(world.points().is_empty());
 }
