@@ -10,11 +10,12 @@
 //! 2. [`track`]: what has to be read, and what may be believed.
 //! 3. [`read`]: files and devices are read, with the verdict whether their stamp may be relied on.
 //! 4. [`restore`]: entries are written under temporary names and renamed.
-//! 5. `sys`: what the kernel offers for this, the only unsafe code.
+//! 5. `sys`: what the kernel offers for this, the only unsafe code; [`fanotify`] reads what it says of events, [`confine`] gives up what a process does not need.
 
 pub mod confine;
 mod error;
 mod extended;
+pub mod fanotify;
 mod listing;
 pub mod read;
 pub mod restore;

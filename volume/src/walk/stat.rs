@@ -89,7 +89,7 @@ pub(crate) fn file_type(kind: u32) -> Option<FileType> {
 }
 
 /// An inode number of a subvolume: btrfs counts inodes from 256 and subvolumes from 256 up, neither near 2^40 and 2^24.
-fn folded(inode: u64, subvolume: u64) -> u64 {
+pub(crate) fn folded(inode: u64, subvolume: u64) -> u64 {
     inode ^ (subvolume << 40)
 }
 
