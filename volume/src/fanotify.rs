@@ -8,6 +8,8 @@
 
 pub mod handle;
 #[cfg(test)]
+mod kernel_tests;
+#[cfg(test)]
 mod tests;
 
 pub use handle::Handle;

@@ -7,11 +7,14 @@
 
 pub(crate) mod cache;
 pub(crate) mod device;
+pub(crate) mod fanotify;
 pub(crate) mod heap;
 pub(crate) mod lease;
 pub(crate) mod mount;
 pub(crate) mod open;
 pub(crate) mod process;
+#[cfg(test)]
+pub(crate) mod silent;
 pub(crate) mod stat;
 pub(crate) mod superblock;
 pub(crate) mod xattr;

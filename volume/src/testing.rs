@@ -71,28 +71,37 @@ impl Drop for Mounted {
     }
 }
 
-/// A loop device over a file of the given size.
+/// A loop device over a file.
 pub(crate) struct Loop {
     pub(crate) path: PathBuf,
     pub(crate) backing: PathBuf,
-    _scratch: TempDir,
+    _scratch: Option<TempDir>,
 }
 
 impl Loop {
+    /// Over a new file of that size, which goes with it.
     pub(crate) fn of(size: u64) -> Option<Loop> {
         let scratch = scratch();
         let backing = scratch.path().join("image");
         File::create(&backing).unwrap().set_len(size).unwrap();
-        let made = Command::new("losetup").args(["-f", "--show"]).arg(&backing).output();
-        match made {
-            Ok(made) if made.status.success() => {
-                let path = String::from_utf8(made.stdout).unwrap().trim().into();
-                Some(Loop { path, backing, _scratch: scratch })
-            }
-            _ => {
-                eprintln!("SKIP: no loop device to be had");
-                None
-            }
+        let path = attached(&backing)?;
+        Some(Loop { path, backing, _scratch: Some(scratch) })
+    }
+
+    /// Over a file that is there.
+    pub(crate) fn over(backing: PathBuf) -> Option<Loop> {
+        let path = attached(&backing)?;
+        Some(Loop { path, backing, _scratch: None })
+    }
+}
+
+fn attached(backing: &Path) -> Option<PathBuf> {
+    let made = Command::new("losetup").args(["-f", "--show"]).arg(backing).output();
+    match made {
+        Ok(made) if made.status.success() => Some(String::from_utf8(made.stdout).unwrap().trim().into()),
+        _ => {
+            eprintln!("SKIP: no loop device to be had");
+            None
         }
     }
 }
@@ -101,6 +110,70 @@ impl Drop for Loop {
     fn drop(&mut self) {
         let _ = Command::new("losetup").arg("-d").arg(&self.path).status();
     }
+}
+
+/// A volume of its own: a filesystem over a loop device (or a tmpfs), mounted; unmounted and gone when dropped.
+pub(crate) struct Formatted {
+    /// Where it is mounted.
+    pub(crate) path: PathBuf,
+    kind: &'static str,
+    device: Option<Loop>,
+    _scratch: TempDir,
+}
+
+impl Formatted {
+    /// mkfs.xfs makes nothing below 300 MiB. The image is sparse.
+    const BYTES: u64 = 320 << 20;
+    /// What volumes are made of, and this kernel can mount.
+    pub(crate) const KINDS: [&str; 4] = ["ext4", "xfs", "btrfs", "tmpfs"];
+
+    /// `None`, and SKIP: not root, no loop device, or no program that formats it.
+    pub(crate) fn of(kind: &'static str) -> Option<Formatted> {
+        if !is_root() {
+            return None;
+        }
+        let device = match kind {
+            "tmpfs" => None,
+            kind => Some(formatted(kind, Loop::of(Formatted::BYTES)?)?),
+        };
+        let scratch = scratch();
+        let volume = Formatted { path: scratch.path().to_path_buf(), kind, device, _scratch: scratch };
+        volume.mount();
+        Some(volume)
+    }
+
+    /// Mounts it again, after [`Formatted::unmount`].
+    pub(crate) fn mount(&self) {
+        let device = self.device.as_ref().map(|device| device.path.as_path());
+        mount(device.or(Some(Path::new("none"))), &self.path, Some(self.kind), MsFlags::empty(), None::<&str>).unwrap();
+    }
+
+    /// The name of its device, as `/sys` has it.
+    pub(crate) fn device_name(&self) -> Option<&str> {
+        self.device.as_ref()?.path.file_name()?.to_str()
+    }
+
+    /// As the kubelet does it: fails if anybody holds something open.
+    pub(crate) fn unmount(&self) -> nix::Result<()> {
+        umount2(&self.path, MntFlags::empty())
+    }
+}
+
+impl Drop for Formatted {
+    fn drop(&mut self) {
+        // It may be unmounted already: that is what some tests do.
+        let _ = umount2(&self.path, MntFlags::MNT_DETACH);
+    }
+}
+
+fn formatted(kind: &str, device: Loop) -> Option<Loop> {
+    let force = if kind == "ext4" { "-F" } else { "-f" };
+    let made = Command::new(format!("mkfs.{kind}")).args(["-q", force]).arg(&device.path).status();
+    let made = made.is_ok_and(|status| status.success());
+    if !made {
+        eprintln!("SKIP: no mkfs.{kind} to be had");
+    }
+    made.then_some(device)
 }
 
 pub(crate) fn set_attribute(path: &Path, name: &[u8], value: &[u8]) {

@@ -65,42 +65,15 @@ pub(crate) fn begin_write_out(fd: impl AsFd) -> Result<(), Errno> {
     Errno::result(unsafe { libc::sync_file_range(fd.as_fd().as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) }).map(drop)
 }
 
-/// Here because a mapping needs unsafe code.
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::os::fd::AsRawFd;
 
     use repository::source::{Content, ReadVerdict, Source, Stat};
 
+    use crate::sys::silent::Mapping;
     use crate::testing::{after, now, options, scratch};
     use crate::{DirectorySource, SourceOptions};
-
-    /// One page of a file, mapped shared and writable.
-    struct Mapping(*mut u8);
-
-    impl Mapping {
-        fn of(file: &File) -> Mapping {
-            let protection = libc::PROT_READ | libc::PROT_WRITE;
-            // SAFETY: maps one page of a file that is at least that long, at an address of the kernel's choice.
-            let at =
-                unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
-            assert_ne!(at, libc::MAP_FAILED);
-            Mapping(at.cast())
-        }
-
-        fn store(&self, byte: u8) {
-            // SAFETY: the page is mapped and writable until the drop.
-            unsafe { self.0.write_volatile(byte) };
-        }
-    }
-
-    impl Drop for Mapping {
-        fn drop(&mut self) {
-            // SAFETY: unmaps what `of` mapped.
-            unsafe { libc::munmap(self.0.cast(), 4096) };
-        }
-    }
 
     fn stat(source: &DirectorySource) -> Stat {
         source.directory(&[]).unwrap().stat(b"file").unwrap().unwrap()
