@@ -12,6 +12,8 @@ pub(crate) mod heap;
 pub(crate) mod lease;
 pub(crate) mod mount;
 pub(crate) mod open;
+#[cfg(test)]
+pub(crate) mod passing;
 pub(crate) mod process;
 #[cfg(test)]
 pub(crate) mod silent;

@@ -4,9 +4,10 @@
 //! Never: takes the absence of a sign for the absence of a change where a change can come without one.
 //!
 //! The layers, from what decides to what only proves: every run stats every entry (`walk`); a stamp counts only if it was settled when the content was read
-//! ([`crate::read`]); of a changed file only pages that differ are stored (the engine); [`plan`] says when stamps mean nothing and everything is read; [`scrub`] reads
+//! ([`crate::read`]); of a changed file only pages that differ are stored (the engine); [`events`] of the kernel only add work; [`plan`] says when stamps mean nothing and everything is read; [`scrub`] reads
 //! again, in small shares, what nothing said had changed.
 
+pub mod events;
 pub mod identity;
 pub mod plan;
 pub mod scrub;
