@@ -28,6 +28,7 @@ mod report;
 mod series;
 mod targets;
 mod tool;
+mod volume;
 mod workload;
 
 use measure::{Meter, Usage, bytes_read, bytes_stored};
@@ -37,7 +38,10 @@ use workload::{Sized, Workload};
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Only these; without it, all but `many` and `tebibyte`
     #[arg(long, value_enum)]
     workload: Vec<Workload>,
@@ -73,6 +77,13 @@ pub(crate) struct Options {
     binary: Option<PathBuf>,
 }
 
+/// What has no peer.
+#[derive(Debug, clap::Subcommand)]
+enum Other {
+    /// Large, unchanged and busy volumes, beside the targets
+    Volume(volume::Options),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     Table,
@@ -89,6 +100,9 @@ pub(crate) fn stale_document(workspace: &Workspace) -> Result<Vec<Finding>> {
 
 /// Measures and reports.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    if let Some(Other::Volume(options)) = &options.other {
+        return volume::run(workspace, options);
+    }
     interrupt::hold()?;
     let binary = Holdfast::find(workspace, options.binary.as_deref())?;
     let scratch = Scratch::create(workspace, "bench")?;

@@ -134,6 +134,13 @@ impl Holdfast {
         command
     }
 
+    /// Another program of ours on the same repository.
+    pub(crate) fn beside(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env("HOLDFAST_REPOSITORY", &self.repository).env("HOLDFAST_PASSPHRASE_FILE", &self.passphrase);
+        command
+    }
+
     /// `repo init`.
     pub(crate) fn init(&self) -> Result<()> {
         process::capture(&mut self.command(["repo", "init"])).map(drop)
