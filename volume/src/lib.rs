@@ -31,6 +31,6 @@ pub use restore::DirectoryTarget;
 pub use restore::open_target;
 pub use restore::single::{BlockTarget, FileTarget};
 pub use sys::heap::share_one_heap;
-pub use track::plan::{Asked, Handover};
+pub use track::plan::{Asked, Handover, Watching};
 pub use walk::single::SingleSource;
 pub use walk::{DirectorySource, SourceOptions, open_source};

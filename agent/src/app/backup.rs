@@ -22,7 +22,7 @@ use crate::discovery::listing::Limits as ListingLimits;
 use crate::discovery::snapshot::{Outside, State, Volume};
 use crate::discovery::watch::look_once;
 use crate::text::escape;
-use crate::worker::job::{Job, Limits};
+use crate::worker::job::{Events, Job, Limits};
 use crate::worker::run::MEMORY_BYTES_MIN;
 use crate::worker::supervise::{Assignment, Config, News, Outcome, Report, supervise};
 
@@ -181,6 +181,7 @@ impl Jobs<'_> {
             is_mount,
             handover: options.handover,
             read_all: options.read_all,
+            events: Events::Unheard,
             repository: options.repository.clone(),
             settings: self.settings.clone(),
             host: self.host.clone(),

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use volume::Handover;
 use zeroize::Zeroizing;
 
-/// A job is a few paths and settings.
-const JOB_BYTES_MAX: u32 = 1 << 20;
+/// A job is a few paths and settings, and up to a million inodes that events named.
+const JOB_BYTES_MAX: u32 = 24 << 20;
 
 /// One volume to be backed up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub struct Job {
     pub handover: Option<Handover>,
     /// Everything is to be read.
     pub read_all: bool,
+    /// What the kernel's events named since the run before.
+    pub events: Events,
     /// URL of the repository.
     pub repository: String,
     /// Settings and credentials of its store, by the names of their environment variables.
@@ -46,6 +48,19 @@ pub struct Job {
     pub entries_max: u64,
     /// How often it shows that it is alive, in milliseconds.
     pub beat_ms: u64,
+}
+
+/// What the kernel told of changes while no backup ran: hints, which only add work.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Events {
+    /// Nobody listened.
+    #[default]
+    Unheard,
+    /// Some were lost; why, for people.
+    Broken(String),
+    /// All were heard: the inodes that they named, ascending.
+    Heard(Vec<u64>),
 }
 
 /// What a worker may take of the node; 0: no limit.
@@ -129,7 +144,7 @@ pub fn send(pipe: &mut dyn Write, job: &Job, grant: &[u8]) -> io::Result<()> {
     let job = Zeroizing::new(serde_json::to_vec(job)?);
     for part in [job.as_slice(), grant] {
         let length = u32::try_from(part.len()).ok().filter(|length| *length <= JOB_BYTES_MAX);
-        let length = length.ok_or_else(|| io::Error::other("a job is larger than 1 MiB"))?;
+        let length = length.ok_or_else(|| io::Error::other("a job is larger than 24 MiB"))?;
         pipe.write_all(&length.to_le_bytes())?;
         pipe.write_all(part)?;
     }
@@ -150,7 +165,7 @@ fn part(pipe: &mut dyn Read) -> io::Result<Zeroizing<Vec<u8>>> {
     pipe.read_exact(&mut length)?;
     let length = u32::from_le_bytes(length);
     if length > JOB_BYTES_MAX {
-        return Err(io::Error::other("a job is larger than 1 MiB"));
+        return Err(io::Error::other("a job is larger than 24 MiB"));
     }
     let mut bytes = Zeroizing::new(vec![0; length as usize]);
     pipe.read_exact(&mut bytes)?;
@@ -168,6 +183,7 @@ mod tests {
             is_mount: true,
             handover: Some(Handover::Clean),
             read_all: false,
+            events: Events::Heard(vec![12, 1 << 60]),
             repository: "s3://bucket".into(),
             settings: BTreeMap::from([("AWS_SECRET_ACCESS_KEY".into(), "secret".into())]),
             host: "node".into(),

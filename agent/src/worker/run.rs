@@ -16,7 +16,7 @@ use repository::source::{Source, Time};
 use repository::store::{Location, Store};
 use repository::write::{BackupOptions, BackupReport, MEMORY_BUDGET_BYTES_MIN, Progress, backup};
 use volume::confine::{Confinement, FOR_BACKUP, confine, step_back};
-use volume::{Asked, OpenError, SourceOptions, open_source};
+use volume::{Asked, OpenError, SourceOptions, Watching, open_source};
 
 use super::inflight::{InFlight, Looks};
 use super::job::{self, Beat, Done, Event, Failed, Job};
@@ -102,7 +102,7 @@ fn work(parts: Parts<'_>, events: &Events) -> Result<Done, Failed> {
         must_be_mount_root: job.is_mount,
         detached: true,
         uptime_ms: uptime().map(|uptime| u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX)),
-        asked: Asked { handover: job.handover, read_all: job.read_all },
+        asked: Asked { handover: job.handover, read_all: job.read_all, watching: watching(&job.events) },
         ..SourceOptions::new(Time {
             seconds: started.as_second(),
             nanoseconds: u32::try_from(started.subsec_nanosecond()).unwrap_or(0),
@@ -118,8 +118,20 @@ fn work(parts: Parts<'_>, events: &Events) -> Result<Done, Failed> {
         progress,
         ..BackupOptions::new(&job.volume, &job.host)
     };
-    let watched = Watched::new(&*source, calls, manners);
+    let heard = match job.events {
+        job::Events::Heard(inodes) => inodes,
+        job::Events::Unheard | job::Events::Broken(_) => Vec::new(),
+    };
+    let watched = Watched::new(&*source, heard, calls, manners);
     backup(&domain, &watched, &engine).map(done).map_err(|error| Failed::new(error.class(), error))
+}
+
+fn watching(events: &job::Events) -> Watching {
+    match events {
+        job::Events::Unheard => Watching::Nobody,
+        job::Events::Broken(_) => Watching::Broken,
+        job::Events::Heard(_) => Watching::Unbroken,
+    }
 }
 
 /// What this job needs, and nothing else.

@@ -1,7 +1,7 @@
 //! Watched: a source as a worker reads it.
 //!
 //! In: calls of the engine. Out: the same calls of the real source, known to be under way while they are, and reads at the pace that the node can bear. Never: another
-//! answer than the source's.
+//! answer than the source's, but that what events named is suspected.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,14 +17,21 @@ use super::manners::Manners;
 /// A source whose calls are watched, and whose reads wait their turn.
 pub(super) struct Watched<'a> {
     source: &'a dyn Source,
+    /// Inodes that the kernel's events named, ascending.
+    heard: Vec<u64>,
     calls: Arc<InFlight>,
     manners: Arc<Manners>,
 }
 
 impl<'a> Watched<'a> {
     /// Watches `source`.
-    pub(super) fn new(source: &'a dyn Source, calls: Arc<InFlight>, manners: Arc<Manners>) -> Watched<'a> {
-        Watched { source, calls, manners }
+    pub(super) fn new(
+        source: &'a dyn Source,
+        heard: Vec<u64>,
+        calls: Arc<InFlight>,
+        manners: Arc<Manners>,
+    ) -> Watched<'a> {
+        Watched { source, heard, calls, manners }
     }
 }
 
@@ -67,7 +74,7 @@ impl Source for Watched<'_> {
     }
 
     fn suspects(&self, stat: &Stat) -> bool {
-        self.source.suspects(stat)
+        self.heard.binary_search(&stat.inode).is_ok() || self.source.suspects(stat)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agent::worker::job::{Job, Limits};
+use agent::worker::job::{Events, Job, Limits};
 use agent::worker::supervise::{Assignment, Config, News, Outcome, Report, supervise};
 use nix::time::{ClockId, clock_gettime};
 use repository::domain::Domain;
@@ -70,6 +70,7 @@ impl Place {
             is_mount: false,
             handover: None,
             read_all: false,
+            events: Events::Unheard,
             repository: self.path("repository").to_str().expect("text").to_owned(),
             settings: BTreeMap::new(),
             host: "test".to_owned(),

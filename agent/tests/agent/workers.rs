@@ -1,9 +1,10 @@
 //! Workers: what one of them suffers is its own affair.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use agent::worker::job::{Event, Limits};
+use agent::worker::job::{Event, Events, Limits};
 use agent::worker::supervise::{Assignment, News, Outcome, Report, supervise};
 use model::ErrorClass;
 
@@ -197,4 +198,28 @@ fn no_secret_is_in_the_arguments_or_the_environment_of_a_worker() {
     run(&config, vec![assignment]);
     let seen = fs::read_to_string(&seen).unwrap();
     assert!(seen.contains("PWD=/") && !seen.contains("canary"), "{seen}");
+}
+
+#[test]
+fn what_events_named_is_read_whatever_its_stamp_says_and_the_rest_is_not() {
+    let place = Place::new();
+    let volume = fill(&place, "volume", 3, 1000);
+    let read = |events: Events| {
+        let mut assignment = place.assignment("volume", &volume);
+        assignment.job.events = events;
+        match run(&config(1), vec![assignment]).remove(0).1 {
+            Outcome::Done(done) => done.statistics.bytes_read,
+            outcome => panic!("{outcome:?}"),
+        }
+    };
+    assert_eq!(read(Events::Unheard), 3000);
+    // Stamps settle after two seconds; until then everything is read again.
+    let deadline = monotonic() + Duration::from_secs(20);
+    while read(Events::Unheard) != 0 {
+        assert!(monotonic() < deadline, "the stamps never settle");
+    }
+    let named = fs::metadata(volume.join("0001")).unwrap().ino();
+    assert_eq!(read(Events::Heard(vec![named])), 1000);
+    assert_eq!(read(Events::Heard(Vec::new())), 0);
+    assert_eq!(read(Events::Broken("a test".into())), 0, "the sweep finds what changed");
 }

@@ -87,7 +87,7 @@ impl Options {
         SourceOptions {
             must_be_mount_root: self.require_mount,
             uptime_ms: (context.uptime)().map(|uptime| u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX)),
-            asked: Asked { handover: self.handover.map(Handover::from), read_all: self.read_all },
+            asked: Asked { handover: self.handover.map(Handover::from), read_all: self.read_all, ..Asked::default() },
             pace: Pace { round_ms: (round_ms > 0).then_some(round_ms) },
             ..SourceOptions::new(Time { seconds: started.as_second(), nanoseconds })
         }

@@ -38,6 +38,20 @@ pub struct Known {
     pub filesystem: Option<FilesystemIdentity>,
 }
 
+/// What is known of the kernel's events since the run before. It is recorded and decides nothing: what events name is read whatever its stamp says, and their silence is
+/// never believed, because stores through a mapping and writes by io_submit cause none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watching {
+    /// Nobody listened.
+    #[default]
+    Nobody,
+    /// Every event that there was has been heard.
+    Unbroken,
+    /// Some were lost, or the mark was gone for a time.
+    Broken,
+}
+
 /// What the caller says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
@@ -45,6 +59,8 @@ pub struct Asked {
     pub handover: Option<Handover>,
     /// Everything is to be read.
     pub read_all: bool,
+    /// Whether the kernel's events were heard.
+    pub watching: Watching,
 }
 
 /// Why stamps are not believed.

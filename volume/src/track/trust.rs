@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::identity::{FilesystemIdentity, Session};
-use super::plan::{Asked, Handover, Known};
+use super::plan::{Asked, Handover, Known, Watching};
 use super::scrub::{Pace, Visits};
 
 /// What one run leaves for the next.
@@ -27,6 +27,8 @@ pub struct Trust {
     pub filesystem: Option<FilesystemIdentity>,
     /// How the volume had come to this machine.
     pub handover: Option<Handover>,
+    /// Whether the kernel's events had been heard.
+    pub watching: Watching,
     /// The last pass over everything: when, as above, and why.
     pub full_pass: Option<FullPass>,
     /// Why the next run has to read everything.
@@ -95,6 +97,7 @@ impl Trust {
             session: now.session.clone(),
             filesystem: now.filesystem.clone(),
             handover: asked.handover,
+            watching: asked.watching,
             full_pass: if is_complete { Some(full_pass) } else { before.full_pass },
             doubt,
             scrub,

@@ -47,10 +47,10 @@ fn clock(wall_ms: i64) -> Known {
 }
 
 fn asked(handover: Handover) -> Asked {
-    Asked { handover: Some(handover), read_all: false }
+    Asked { handover: Some(handover), read_all: false, watching: Watching::Nobody }
 }
 
-const NOBODY: Asked = Asked { handover: None, read_all: false };
+const NOBODY: Asked = Asked { handover: None, read_all: false, watching: Watching::Nobody };
 
 #[test]
 fn the_table_of_trust() {
@@ -64,7 +64,7 @@ fn the_table_of_trust() {
         (
             "everything is asked for",
             known(),
-            Asked { handover: Some(Handover::Clean), read_all: true },
+            Asked { handover: Some(Handover::Clean), read_all: true, watching: Watching::Nobody },
             Some(Requested),
         ),
         ("the node was lost", known(), asked(Handover::Unclean), Some(UncleanHandover)),
@@ -137,6 +137,10 @@ fn the_table_of_trust() {
         };
         assert_eq!(plan.read.belief, belief, "{what}");
         assert_eq!(plan.read.full_pass.is_some(), doubt.is_some(), "{what}");
+        for watching in [Watching::Nobody, Watching::Unbroken, Watching::Broken] {
+            let heard = super::plan(Some(&recorded()), &now, &Asked { watching, ..asked }, &Pace::default());
+            assert_eq!(heard, plan, "events take nothing away: {what}");
+        }
     }
 }
 
