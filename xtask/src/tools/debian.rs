@@ -18,7 +18,7 @@ pub(crate) enum Need {
 }
 
 /// Package, the program (or module of Python) that tells whether it is there, and who needs it.
-const PACKAGES: [(&str, &str, Need); 10] = [
+const PACKAGES: [(&str, &str, Need); 11] = [
     ("attr", "setfattr", Need::Test),
     ("acl", "setfacl", Need::Test),
     ("sqlite3", "sqlite3", Need::Test),
@@ -26,6 +26,7 @@ const PACKAGES: [(&str, &str, Need); 10] = [
     ("e2fsprogs", "mkfs.ext4", Need::Test),
     ("xfsprogs", "mkfs.xfs", Need::Test),
     ("btrfs-progs", "mkfs.btrfs", Need::Test),
+    ("fio", "fio", Need::Test),
     ("python3-venv", "python3 -m ensurepip", Need::Test),
     ("restic", "restic", Need::Bench),
     ("borgbackup", "borg", Need::Bench),
