@@ -77,7 +77,7 @@ pub struct ReadPlan {
 pub struct Walked<'a> {
     /// What was planned.
     pub full_pass: Option<&'a str>,
-    /// False at a checkpoint: the sweep is not over.
+    /// False at a checkpoint, where the sweep is not over, and if something that the parent has could not even be looked at.
     pub is_over: bool,
     /// Everything from the plan's `from` up to here has been read again.
     pub scrubbed_to: Option<&'a Place>,

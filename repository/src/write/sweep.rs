@@ -103,6 +103,8 @@ pub(super) struct Sweep<'s, 'a, 'p, 'r> {
     kept: HashMap<u64, Option<u64>>,
     /// True if a directory of the parent could not be listed: then nobody knows which names are left.
     blind: bool,
+    /// True if something of the parent could not even be looked at: a pass over everything has to be made again.
+    unseen: bool,
     /// Nodes whose row of their own has been replaced.
     hidden: HashSet<u64>,
     /// Rows of what was missed in the directory being swept.
@@ -124,6 +126,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
             linked: HashMap::new(),
             kept: HashMap::new(),
             blind: false,
+            unseen: false,
             hidden: HashSet::new(),
             missed_here: HashSet::new(),
             scrub: Scrub::new(parts.plan.scrub.clone()),
@@ -252,6 +255,7 @@ impl<'s, 'a, 'p, 'r> Sweep<'s, 'a, 'p, 'r> {
             error => {
                 let what = if task.known { MissedWhat::OlderContent } else { MissedWhat::Absent };
                 self.blind |= task.known;
+                self.unseen |= task.known;
                 self.tally.miss(
                     self.parts.pipeline.rows,
                     (*directory, name),

@@ -159,6 +159,41 @@ fn what_changed_without_a_sign_is_found_by_reading_everything() {
     assert_eq!(run(&world, everything(Belief::Handles), None).0.proof.silent_changes, 0, "it is found once");
 }
 
+/// Otherwise a lease or a bad moment of the disk during the one pass after a crash would be believed for ever.
+#[test]
+fn what_could_not_be_read_when_everything_was_to_be_is_read_by_the_next_run() {
+    for moment in [Moment::Open, Moment::Read(0)] {
+        for (path, page, names) in
+            [("large", 700, &["large"][..]), ("small", 1, &["small"]), ("linked", 3, &["linked", "other name"])]
+        {
+            let world = world();
+            change_unseen(&world, path, page);
+            names.iter().for_each(|name| world.source.when(moment, Some(name), Action::Unreadable, u64::MAX));
+            let (report, told) = run_unchecked(&world, everything(Belief::Handles));
+            let missed = names.len() as u64;
+            assert_eq!((report.missed, told.silent_changes, told.is_over), (missed, 0, true), "{moment:?} {path}");
+            world.source.calm();
+            // This one believes stamps, and restores what the source has.
+            let (report, _) = run(&world, ReadPlan::default(), None);
+            assert_eq!(report.missed, 0, "{moment:?} {path}");
+            let (report, _) = run(&world, ReadPlan::default(), None);
+            assert_eq!(report.statistics.bytes_read, 0, "{moment:?} {path}: it is believed again");
+        }
+    }
+}
+
+#[test]
+fn a_pass_that_could_not_look_at_what_is_known_is_not_over() {
+    let world = world();
+    for (moment, expected) in [(Moment::Stat, false), (Moment::Open, true)] {
+        world.source.when(moment, Some("small"), Action::Unreadable, u64::MAX);
+        let (_, told) = run_unchecked(&world, everything(Belief::Handles));
+        assert_eq!(told.is_over, expected, "{moment:?}");
+        assert!(told.scrubbed_to.is_some(), "{moment:?}: it came to the end of the tree");
+        world.source.calm();
+    }
+}
+
 #[test]
 fn a_suspected_file_is_read_whatever_its_stamp_says() {
     let world = world();

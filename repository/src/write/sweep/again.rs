@@ -84,7 +84,7 @@ impl Sweep<'_, '_, '_, '_> {
         let reached: Place = self.scrub.reached();
         let walked = Walked {
             full_pass: self.parts.plan.full_pass.as_deref(),
-            is_over,
+            is_over: is_over && !self.unseen,
             scrubbed_to: is_over.then_some(&reached),
             scrubbed_bytes: self.scrub.bytes,
             content_bytes: self.tally.bytes_content,

@@ -120,7 +120,9 @@ impl<'s> Sweep<'s, '_, '_, '_> {
             let captured = match self.capture(at, &**directory, &stat, (child, old.as_ref()), (read.take(), is_last)) {
                 Ok(captured) => captured,
                 Err(Error::Source(SourceError::Gone { .. })) => return self.file_is_gone(at, old).map(|()| false),
-                Err(Error::Source(error)) => return self.unread(at, old.is_some(), error).map(|()| false),
+                Err(Error::Source(error)) => {
+                    return self.file_is_unread(at, &stat, (child, old), error).map(|()| false);
+                }
                 Err(error) => return Err(error),
             };
             // Rows of blocks cannot be taken back, so only what lies in the row of the entry is read again.
@@ -129,7 +131,7 @@ impl<'s> Sweep<'s, '_, '_, '_> {
                 match directory.stat(at.2) {
                     Ok(Some(now)) if now.inode == stat.inode => stat = now,
                     Ok(_) | Err(SourceError::Gone { .. }) => return self.file_is_gone(at, old).map(|()| false),
-                    Err(error) => return self.unread(at, old.is_some(), error).map(|()| false),
+                    Err(error) => return self.file_is_unread(at, &stat, (child, old), error).map(|()| false),
                 }
                 continue;
             };
@@ -171,6 +173,22 @@ impl<'s> Sweep<'s, '_, '_, '_> {
             Some(old) => self.vanish(at.0, at.2, old.entry),
             None => Ok(()),
         }
+    }
+
+    /// It is there and cannot be read. What the parent has of it stands; but it was to be read although its stamp is the same, so that stamp is not believed until
+    /// it has been.
+    fn file_is_unread(
+        &mut self,
+        at: At<'_>,
+        stat: &Stat,
+        (child, old): (u64, Option<Old>),
+        error: SourceError,
+    ) -> Result<(), Error> {
+        self.unread(at, old.is_some(), error)?;
+        let Some(old) = old.filter(|old| !old.moved && is_expected(Some(old), stat)) else { return Ok(()) };
+        self.hide(&old);
+        let Old { inode: Some(inode), .. } = old else { return Ok(()) };
+        self.entry((at.0, at.2), stat, (child, Inode { settled: false, ..inode }), Vec::new(), 0)
     }
 
     /// `None`: it has outgrown its stat, and this is not the last attempt.

@@ -29,6 +29,7 @@ impl<'s> Sweep<'s, '_, '_, '_> {
                 for entry in known.iter().filter(|entry| entry.inode.is_none()) {
                     self.kept.entry(entry.child).or_insert(None);
                 }
+                self.unseen |= known.is_some();
                 return self.unread((node, path, name), known.is_some(), error);
             }
         };
