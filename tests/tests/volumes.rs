@@ -20,6 +20,8 @@ mod crash;
 mod fidelity;
 #[path = "volumes/handover.rs"]
 mod handover;
+#[path = "volumes/large.rs"]
+mod large;
 #[path = "volumes/mounted.rs"]
 mod mounted;
 #[path = "volumes/names.rs"]
@@ -28,11 +30,17 @@ mod names;
 mod program;
 #[path = "volumes/protected.rs"]
 mod protected;
+#[path = "volumes/race.rs"]
+mod race;
 #[path = "volumes/silent.rs"]
 mod silent;
 #[path = "volumes/stamp.rs"]
 mod stamp;
+#[path = "volumes/subvolumes.rs"]
+mod subvolumes;
 #[path = "volumes/tree.rs"]
 mod tree;
+#[path = "volumes/unmounted.rs"]
+mod unmounted;
 #[path = "volumes/writers.rs"]
 mod writers;

@@ -53,7 +53,7 @@ fn lines(answer: &str) -> Vec<String> {
 
 /// The names of each file that has several.
 fn link_groups(root: &Path) -> Vec<String> {
-    let listed = shell(root, r"find . ! -type d -links +1 -printf '%i %P\0'");
+    let listed = shell(root, r"find . ! -type d -links +1 -printf '%D:%i %P\0'");
     let mut groups: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
     for (inode, name) in listed.split('\0').filter_map(|line| line.split_once(' ')) {
         groups.entry(inode).or_default().push(name);

@@ -11,7 +11,7 @@ use repository::Error;
 use repository::domain::{Clock, Domain};
 use repository::keys::{OpenedRepository, Recipient, SystemRandom, init_repository};
 use repository::point::Outcome;
-use repository::read::{RestoreOptions, RestoreReport, View, WINDOW_BYTES_DEFAULT, cat, restore};
+use repository::read::{RestoreOptions, RestoreReport, View, WINDOW_BYTES_DEFAULT, cat, points, restore};
 use repository::source::Time;
 use repository::store::Store;
 use repository::write::{BackupOptions, BackupReport, backup};
@@ -115,6 +115,11 @@ impl Protected {
             BackupOptions { memory_budget_bytes: 64 << 20, workers: 2, ..BackupOptions::new("volume", "test") };
         adjust(&mut engine);
         backup(&self.domain(), source.as_ref(), &engine)
+    }
+
+    /// How many restore points there are, checkpoints not counted.
+    pub(crate) fn points(&self) -> usize {
+        points(&self.domain(), Some("volume")).expect("the list of points").points.len()
     }
 
     /// A restore point.
