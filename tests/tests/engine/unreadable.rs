@@ -119,6 +119,26 @@ fn older_content_stands_where_a_file_cannot_be_read() {
 }
 
 #[test]
+fn a_file_that_was_renamed_and_cannot_be_read_has_its_older_content_under_the_new_name() {
+    for moment in [Moment::Open, Moment::Read(0)] {
+        for path in ["small", "large"] {
+            let world = world();
+            world.backup();
+            world.source.with(|tree| {
+                let root = tree.root();
+                tree.rename((root, path.as_bytes()), (root, b"renamed")).expect("a new name");
+            });
+            world.source.when(moment, Some("renamed"), Action::Unreadable, u64::MAX);
+            let (report, restored) = run(&world);
+            assert_listed(&report, &["renamed"]);
+            let what = format!("{moment:?} {path}: nothing else was changed");
+            assert_same_tree(&world.source.snapshot(), &restored, &what);
+            assert_recovers(&world);
+        }
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_to_its_end_is_a_mixture_and_says_so() {
     for with_parent in [false, true] {
         let world = world();

@@ -175,8 +175,8 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         }
     }
 
-    /// It is there and cannot be read. What the parent has of it stands; but it was to be read although its stamp is the same, so that stamp is not believed until
-    /// it has been.
+    /// It is there and cannot be read. What the parent has of it stands, under the name that it has now. If it was to be read although its stamp is the same, that
+    /// stamp is not believed until it has been.
     fn file_is_unread(
         &mut self,
         at: At<'_>,
@@ -185,9 +185,9 @@ impl<'s> Sweep<'s, '_, '_, '_> {
         error: SourceError,
     ) -> Result<(), Error> {
         self.unread(at, old.is_some(), error)?;
-        let Some(old) = old.filter(|old| !old.moved && is_expected(Some(old), stat)) else { return Ok(()) };
+        let Some(old) = old.filter(|old| old.moved || is_expected(Some(old), stat)) else { return Ok(()) };
         self.hide(&old);
-        let Old { inode: Some(inode), .. } = old else { return Ok(()) };
+        let Some(inode) = old.inode else { return Ok(()) };
         self.entry((at.0, at.2), stat, (child, Inode { settled: false, ..inode }), Vec::new(), 0)
     }
 
