@@ -32,6 +32,8 @@ mod program;
 mod protected;
 #[path = "volumes/race.rs"]
 mod race;
+#[path = "volumes/random.rs"]
+mod random;
 #[path = "volumes/silent.rs"]
 mod silent;
 #[path = "volumes/stamp.rs"]

@@ -12,7 +12,7 @@ use repository::domain::{Clock, Domain};
 use repository::keys::{OpenedRepository, Recipient, SystemRandom, init_repository};
 use repository::point::Outcome;
 use repository::read::{RestoreOptions, RestoreReport, View, WINDOW_BYTES_DEFAULT, cat, points, restore};
-use repository::source::Time;
+use repository::source::{FileType, Time};
 use repository::store::Store;
 use repository::write::{BackupOptions, BackupReport, backup};
 use tokio::runtime::Runtime;
@@ -127,11 +127,15 @@ impl Protected {
         View::open(&self.domain(), report.point, WINDOW_BYTES_DEFAULT).expect("the restore point opens")
     }
 
-    /// The content of a file in a restore point; `None`: it has none of that name.
+    /// The content of a file in a restore point; `None`: it has no file of that name.
     pub(crate) fn content(&self, report: &BackupReport, path: &str) -> Option<Vec<u8>> {
         let (view, mut out) = (self.view(report), Vec::new());
         let names: Vec<&[u8]> = path.split('/').map(str::as_bytes).collect();
-        view.lookup(&names).ok()?;
+        match view.lookup(&names) {
+            Ok(found) if found.file_type == FileType::Regular => {}
+            Ok(_) | Err(Error::Missing(_)) => return None,
+            Err(error) => panic!("{path}: {error}"),
+        }
         cat(&view, &names, &mut out).expect("the file is whole");
         Some(out)
     }

@@ -20,10 +20,17 @@ use crate::protected::Protected;
 const SECONDS: u64 = 3;
 const CANARY: &[u8] = b"canary: what nobody may read or write";
 const INSIDE: &[u8] = b"inside";
+const RESTORED: &[u8] = b"restored, and not as long";
 /// Below both the directory and the canary.
 const FILES: [&str; 3] = ["file", "deep/file", "deep/er/file"];
-/// What is exchanged with what.
+/// Those below the directory, and the one beside it.
+const ALL_FILES: u64 = FILES.len() as u64 + 1;
+/// A directory and the link to the canary's.
 const PAIR: [&str; 2] = ["pod/swapped", "pod/link"];
+/// A file and the link to the canary's.
+const FILE_PAIR: [&str; 2] = ["pod/name", "pod/alias"];
+/// A repository in memory is begun anew after so many backups: their list would grow without end.
+const BACKUPS_MAX: u64 = 200;
 
 fn race_seconds() -> u64 {
     std::env::var("HOLDFAST_RACE_SECONDS").ok().map_or(SECONDS, |text| text.parse().expect("a number of seconds"))
@@ -35,29 +42,33 @@ fn plant(folder: &Path, content: &[u8]) {
     FILES.into_iter().for_each(|name| std::fs::write(folder.join(name), content).expect("a file"));
 }
 
-/// A volume with the pair, and the canary outside that the link leads to.
+/// A volume with both pairs, and the canary outside that the links lead to.
 fn attacked(kind: Kind) -> (Volume, Folder) {
     let (volume, outside) = (Volume::new(kind), Folder::new("outside"));
     plant(&volume.at(PAIR[0]), INSIDE);
     plant(outside.path(), CANARY);
     symlink(outside.path(), volume.at(PAIR[1])).expect("a link");
+    std::fs::write(volume.at(FILE_PAIR[0]), INSIDE).expect("a file");
+    symlink(outside.path().join(FILES[0]), volume.at(FILE_PAIR[1])).expect("a link");
     (volume, outside)
 }
 
-/// Runs `work` over and over while another thread exchanges the pair. How often each was done.
+/// Runs `work` over and over while another thread exchanges the pairs. How often each was done.
 #[expect(clippy::disallowed_methods, reason = "a race runs by the real clock")]
 fn while_exchanging(volume: &Volume, mut work: impl FnMut()) -> (u64, u64) {
     let (is_over, exchanges) = (AtomicBool::new(false), AtomicU64::new(0));
-    let [directory, link] = PAIR.map(|name| volume.at(name));
+    let pairs = [PAIR, FILE_PAIR].map(|pair| pair.map(|name| volume.at(name)));
     std::thread::scope(|scope| {
         // Set also when `work` panics: the other thread must end.
         let _over = Finally(&is_over);
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
-                // It fails for a moment when a restore has removed one of the two; then it is made again.
-                match renameat2(AT_FDCWD, &directory, AT_FDCWD, &link, RenameFlags::RENAME_EXCHANGE) {
-                    Ok(()) => drop(exchanges.fetch_add(1, Ordering::Relaxed)),
-                    Err(_) => std::thread::yield_now(),
+                for [one, other] in &pairs {
+                    // It fails for the moment in which a restore has removed one of the two.
+                    match renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE) {
+                        Ok(()) => drop(exchanges.fetch_add(1, Ordering::Relaxed)),
+                        Err(_) => std::thread::yield_now(),
+                    }
                 }
             }
         });
@@ -81,7 +92,8 @@ impl Drop for Finally<'_> {
 /// How many of the files a restore point has, under either name. None of them is the canary.
 fn captured(protected: &Protected, report: &BackupReport) -> u64 {
     let mut found = 0;
-    for path in PAIR.iter().flat_map(|place| FILES.map(|name| format!("{place}/{name}"))) {
+    let below = PAIR.iter().flat_map(|place| FILES.map(|name| format!("{place}/{name}")));
+    for path in below.chain(FILE_PAIR.map(str::to_owned)) {
         match protected.content(report, &path) {
             None => {}
             Some(content) => {
@@ -98,21 +110,24 @@ fn read_under_attack(kind: Kind) {
         return;
     }
     let (volume, outside) = attacked(kind);
-    let (protected, before) = (Protected::new(), account(outside.path()));
+    let (mut protected, before) = (Protected::new(), account(outside.path()));
     let (mut whole, mut lost) = (0, 0);
     let (rounds, exchanges) = while_exchanging(&volume, || {
+        if (whole + lost) % BACKUPS_MAX == BACKUPS_MAX - 1 {
+            protected = Protected::new();
+        }
         let report = protected.try_back_up(&volume.root(), &protected.read_all()).expect("a backup");
         match captured(&protected, &report) {
-            0 => lost += 1,
-            _ => whole += 1,
+            ALL_FILES => whole += 1,
+            _ => lost += 1,
         }
     });
-    println!("{kind:?}: {rounds} backups, {exchanges} exchanges, files seen in {whole} and hidden in {lost}");
+    println!("{kind:?}: {rounds} backups, {exchanges} exchanges, {whole} saw every file and {lost} not");
     assert!(exchanges > rounds, "{kind:?}: nothing was exchanged");
     before.assert_same(outside.path(), "the canary");
     // When the attack is over, everything is there.
     let report = protected.back_up(&volume.root());
-    assert_eq!(captured(&protected, &report), FILES.len() as u64, "{kind:?}");
+    assert_eq!(captured(&protected, &report), ALL_FILES, "{kind:?}");
 }
 
 fn restored_under_attack(kind: Kind) {
@@ -124,7 +139,8 @@ fn restored_under_attack(kind: Kind) {
     // Two points that differ everywhere, so that there is something to write each time; one has both names as directories.
     let first = protected.back_up(&volume.root());
     let other = Volume::new(kind);
-    PAIR.iter().for_each(|place| plant(&other.at(place), b"restored, and not as long"));
+    PAIR.iter().for_each(|place| plant(&other.at(place), RESTORED));
+    FILE_PAIR.iter().for_each(|name| std::fs::write(other.at(name), RESTORED).expect("a file"));
     shell(
         &other.root(),
         "chmod -R 777 pod && setfattr -n user.restored -v x pod/swapped/file && ln pod/link/file pod/link/hard",
