@@ -4,7 +4,7 @@
 //! Never: the machine's clock changed (the start of a run is an input), a process killed by name, or a filesystem of the machine itself written to outside of the
 //! folder for temporary files.
 //!
-//! Only root can mount: without it, or without a tool from Debian, each test says SKIP. `HOLDFAST_RACE_SECONDS` makes the races longer; `HOLDFAST_TEST_ALL=1` adds the
+//! Only root can mount: without that, or without a tool from Debian, each test says SKIP. `HOLDFAST_RACE_SECONDS` makes the races longer; `HOLDFAST_TEST_ALL=1` adds the
 //! large trees.
 //!
 //! Each test of a change that is hard to see also shows that it is: that sizes, stamps or names say nothing, so that a backup that compared only those would have

@@ -153,7 +153,7 @@ impl<'e, 'a> Planner<'e, 'a> {
 
     /// One entry, directly below the target or as the target.
     fn single(&mut self, child: &Child) -> Result<(), Error> {
-        self.refuse_existing(std::iter::once(Ok(child.name.clone())))?;
+        self.refuse_existing(std::iter::once(Ok(child.clone())))?;
         let directories = Directories::root(child.found.node)?;
         let place = Place { directories: &directories, directory: 0, name: &child.name };
         self.entry(&place, child)?;
@@ -164,7 +164,7 @@ impl<'e, 'a> Planner<'e, 'a> {
     /// A directory: its content appears directly below the target.
     fn tree(&mut self, root: &Found) -> Result<(), Error> {
         let view = self.engine.view;
-        self.refuse_existing(view.entries(root.node)?.map(|child| child.map(|child| child.name)))?;
+        self.refuse_existing(view.entries(root.node)?)?;
         self.learn_packs()?;
         let mut walker = Walker::new(view, root.node)?;
         while let Some(number) = walker.next_directory() {

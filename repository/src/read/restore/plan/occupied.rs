@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::Error;
 use crate::read::path::{PathBytes, display_path};
+use crate::read::view::Child;
 use crate::source::{FileType, Names, Stat};
 use crate::target::TargetError;
 
@@ -17,7 +18,9 @@ const CONFLICTS_NAMED_MAX: usize = 3;
 
 impl Planner<'_, '_> {
     /// Before anything is written: no name that will be made exists already, unless existing files are to be changed in place.
-    pub(super) fn refuse_existing(&self, names: impl Iterator<Item = Result<Vec<u8>, Error>>) -> Result<(), Error> {
+    ///
+    /// An empty directory is not in the way of a directory: there is nothing in it to lose, and a new ext4 filesystem has `lost+found`, as the restored one had.
+    pub(super) fn refuse_existing(&self, children: impl Iterator<Item = Result<Child, Error>>) -> Result<(), Error> {
         let target = self.engine.target;
         if self.engine.options.in_place {
             return Ok(());
@@ -31,14 +34,14 @@ impl Planner<'_, '_> {
         } else {
             let existing = target.names(&[])?;
             let existing: HashSet<&[u8]> = existing.iter().collect();
-            for name in names {
-                let name = match name {
+            for child in children {
+                let child = match child {
                     // What cannot be read cannot be in the way: it is not restored either.
                     Err(error) if self.engine.skips(&error) => break,
-                    name => name?,
+                    child => child?,
                 };
-                if existing.contains(name.as_slice()) {
-                    conflicts.push(display_path([name.as_slice()]));
+                if existing.contains(child.name.as_slice()) && !self.is_made_already(&child)? {
+                    conflicts.push(display_path([child.name.as_slice()]));
                 }
                 if conflicts.len() > CONFLICTS_NAMED_MAX {
                     break;
@@ -54,6 +57,15 @@ impl Planner<'_, '_> {
             "{}{more} exists in the target already and nothing was written; restore into an empty place, or in place (--in-place), which also continues an interrupted restore",
             conflicts.join(", ")
         )))
+    }
+
+    /// True for a directory where an empty one stands.
+    fn is_made_already(&self, child: &Child) -> Result<bool, Error> {
+        let (target, path) = (self.engine.target, [child.name.as_slice()]);
+        let is_directory = |stat: Option<Stat>| stat.is_some_and(|stat| stat.file_type == FileType::Directory);
+        Ok(child.found.file_type == FileType::Directory
+            && is_directory(target.stat(&path)?)
+            && target.names(&path).is_ok_and(|names| names.is_empty()))
     }
 
     /// Removes what the restore point has not; a dry run only counts it.
