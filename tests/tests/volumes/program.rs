@@ -29,16 +29,45 @@ fn succeed(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A process that maps files into its memory and stores to them, and does what else cannot be done without unsafe code here.
-///
-/// It is Python with `ctypes`, because Python's own mappings keep the file open. Killed when dropped: no `msync`, no `munmap`.
-pub(crate) struct Mapper {
+/// A child that does what it is told line by line, and answers each. Killed when dropped.
+struct Obedient {
     child: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
-/// One order a line; the answer `done` comes when it has been carried out.
+impl Obedient {
+    fn start(directory: &Path, script: &str) -> Obedient {
+        let mut command = Command::new("python3");
+        command.args(["-c", script]).current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("Python starts");
+        let orders = child.stdin.take().expect("its input");
+        let answers = BufReader::new(child.stdout.take().expect("its output"));
+        Obedient { child, orders, answers }
+    }
+
+    #[track_caller]
+    fn order(&mut self, line: &str) {
+        writeln!(self.orders, "{line}").expect("it takes orders");
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).expect("it answers");
+        assert_eq!(answer, "done\n", "{line}");
+    }
+}
+
+impl Drop for Obedient {
+    fn drop(&mut self) {
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
+            eprintln!("process {} could not be ended: {error}", self.child.id());
+        }
+    }
+}
+
+/// A process with a mapping of `file`. Dropped, it is killed: no `msync`, no `munmap`.
+///
+/// It is Python with `ctypes`, because a mapping needs unsafe code here, and Python's own mappings keep the file open.
+pub(crate) struct Mapper(Obedient);
+
 const MAPPER: &str = r#"
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -48,9 +77,8 @@ at = None
 for line in sys.stdin:
     order, *words = line.split()
     if order == "map":
-        length = int(words[0])
-        fd = os.open(b"file", os.O_RDWR)
-        at = libc.mmap(None, length, 3, 1, fd, 0)
+        fd = os.open("file", os.O_RDWR)
+        at = libc.mmap(None, int(words[0]), 3, 1, fd, 0)
         assert at not in (None, 2**64 - 1), ctypes.get_errno()
         os.close(fd)
     elif order == "store":
@@ -61,34 +89,60 @@ for line in sys.stdin:
 impl Mapper {
     /// Maps the first `length` bytes of `file` in a directory, shared and writable, and closes it.
     pub(crate) fn of(directory: &Path, length: usize) -> Mapper {
-        let mut command = Command::new("python3");
-        command.args(["-c", MAPPER]).current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("Python starts");
-        let orders = child.stdin.take().expect("its input");
-        let answers = BufReader::new(child.stdout.take().expect("its output"));
-        let mut mapper = Mapper { child, orders, answers };
-        mapper.order(&format!("map {length}"));
-        mapper
+        let mut process = Obedient::start(directory, MAPPER);
+        process.order(&format!("map {length}"));
+        Mapper(process)
     }
 
     /// Stores one byte.
     pub(crate) fn store(&mut self, offset: usize, byte: char) {
-        self.order(&format!("store {offset} {byte}"));
-    }
-
-    fn order(&mut self, line: &str) {
-        writeln!(self.orders, "{line}").expect("it takes orders");
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer).expect("it answers");
-        assert_eq!(answer, "done\n", "{line}");
+        self.0.order(&format!("store {offset} {byte}"));
     }
 }
 
-impl Drop for Mapper {
-    fn drop(&mut self) {
-        if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
-            eprintln!("the mapper {} could not be ended: {error}", self.child.id());
-        }
+/// A single write(2) of [`HALTED_BYTES`] times `b` that stops half-way, because the second half of what it writes is not in memory until it is told to be
+/// (userfaultfd).
+pub(crate) struct HaltedWrite(Obedient);
+
+/// How much it writes.
+pub(crate) const HALTED_BYTES: usize = 1 << 20;
+
+/// Numbers are those of linux/userfaultfd.h and of the system call.
+const HALTED_WRITE: &str = r#"
+import ctypes, fcntl, mmap, os, platform, struct, sys, threading
+HALF = 512 << 10
+libc = ctypes.CDLL(None, use_errno=True)
+faults = libc.syscall({"x86_64": 323, "aarch64": 282}[platform.machine()], os.O_CLOEXEC)
+assert faults >= 0, ctypes.get_errno()
+fcntl.ioctl(faults, 0xC018AA3F, struct.pack("QQQ", 0xAA, 0, 0))
+memory, second = mmap.mmap(-1, 2 * HALF, flags=mmap.MAP_PRIVATE), mmap.mmap(-1, HALF)
+memory[:HALF], second[:] = b"b" * HALF, b"b" * HALF
+address = lambda of: ctypes.addressof(ctypes.c_char.from_buffer(of))
+fcntl.ioctl(faults, 0xC020AA00, struct.pack("QQQQ", address(memory) + HALF, HALF, 1, 0))
+def write():
+    assert os.pwrite(os.open("file", os.O_WRONLY), memory, 0) == 2 * HALF
+writer = threading.Thread(target=write)
+for line in sys.stdin:
+    if line.strip() == "begin":
+        writer.start()
+        os.read(faults, 32)
+    else:
+        fcntl.ioctl(faults, 0xC028AA03, struct.pack("QQQQq", address(memory) + HALF, address(second), HALF, 0, 0))
+        writer.join()
+    print("done", flush=True)
+"#;
+
+impl HaltedWrite {
+    /// Writes the first half of `file` in a directory.
+    pub(crate) fn begin(directory: &Path) -> HaltedWrite {
+        let mut process = Obedient::start(directory, HALTED_WRITE);
+        process.order("begin");
+        HaltedWrite(process)
+    }
+
+    /// Writes the second.
+    pub(crate) fn end(mut self) {
+        self.0.order("end");
     }
 }
 

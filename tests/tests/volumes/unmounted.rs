@@ -39,11 +39,14 @@ fn the_empty_folder_under_a_volume_is_refused_and_nothing_is_taken_for_removed()
     }
 }
 
+const FILES: u64 = 60;
+const FILE_BYTES: u64 = 4_000_000;
+
 /// Files that take a while to read.
 fn with_much_to_read(kind: Kind) -> Volume {
     let volume = Volume::new(kind);
-    let fill = "for n in $(seq 60); do head -c 4000000 /dev/zero | tr '\\0' $((n % 10)) > file-$n; done && sync -f .";
-    shell(&volume.root(), fill);
+    let fill = format!("head -c {FILE_BYTES} /dev/zero | tr '\\0' $((n % 10)) > file-$n");
+    shell(&volume.root(), &format!("for n in $(seq {FILES}); do {fill}; done && sync -f ."));
     volume
 }
 
@@ -118,6 +121,8 @@ fn a_backup_that_is_cancelled_lets_go_of_the_volume_within_seconds() {
                 assert!(cancelled.elapsed() < UNMOUNT_WITHIN, "{kind:?}: still in use");
                 std::thread::yield_now();
             }
+            let read = running.progress.bytes_read.load(Ordering::Relaxed);
+            assert!(read < FILES * FILE_BYTES, "{kind:?}: everything was read all the same");
             cancelled.elapsed()
         });
         println!("{kind:?}: unmounted after {} ms", waited.as_millis());
