@@ -82,12 +82,12 @@ impl Protected {
 
     /// A run after a handover.
     pub(crate) fn asked(&self, handover: Option<Handover>) -> SourceOptions {
-        SourceOptions { asked: Asked { handover, read_all: false }, ..self.options() }
+        SourceOptions { asked: Asked { handover, ..Asked::default() }, ..self.options() }
     }
 
     /// A run that reads everything.
     pub(crate) fn read_all(&self) -> SourceOptions {
-        SourceOptions { asked: Asked { handover: None, read_all: true }, ..self.options() }
+        SourceOptions { asked: Asked { read_all: true, ..Asked::default() }, ..self.options() }
     }
 
     /// Backs a volume up that must be captured whole.
