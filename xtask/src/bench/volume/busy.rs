@@ -39,6 +39,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let volume = bench.volume(bytes * 2 + GIB, 1024)?;
     let holdfast = bench.holdfast("busy")?;
     let root = bench.scratch.folder("kubelet")?;
+    bench.scratch.folder("kubelet/pods")?;
     let agent = || {
         let mut command = holdfast.beside(&bench.binaries.join("holdfast-agent"));
         command.args(["backup", "--read-all", "--kubelet-root"]).arg(&root);
