@@ -4,6 +4,7 @@
 
 mod backup;
 mod discover;
+mod node;
 mod worker;
 
 use std::io::Write;

@@ -2,53 +2,36 @@
 //!
 //! In: the kubelet's root, a repository and what opens it. Out: a line for each volume, and what became of it. Never: touches a volume; workers do.
 
+mod keys;
+mod selection;
+mod text;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use repository::keys::{DomainGrant, SystemRandom, Unlock, open_repository};
-use repository::layout::NeededBy;
 use repository::point::Outcome as Captured;
-use repository::store::{self, OpenMode, RetryPolicy, Store};
+use repository::store;
 use volume::Handover;
-use zeroize::Zeroizing;
 
+use super::node::Node;
 use super::{Exit, Failure};
-use crate::discovery::allowed::Prefixes;
-use crate::discovery::layout::Taking;
-use crate::discovery::listing::Limits as ListingLimits;
-use crate::discovery::snapshot::{Outside, State, Volume};
-use crate::discovery::watch::look_once;
-use crate::text::escape;
 use crate::worker::job::{Events, Job, Limits};
 use crate::worker::run::MEMORY_BYTES_MIN;
 use crate::worker::supervise::{Assignment, Config, News, Outcome, Report, supervise};
+use selection::select;
 
 /// What the supervising process itself takes.
 const SUPERVISOR_BYTES: u64 = 48 << 20;
 const MIB: u64 = 1 << 20;
-/// A passphrase or a few identities are shorter.
-const SECRET_BYTES_MAX: u64 = 64 << 10;
-/// So many of the things that a volume did not give are shown.
-const SHOWN_MAX: usize = 20;
 
 /// What is backed up, and where to.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// The kubelet's root directory, as its --root-dir says
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/kubelet")]
-    kubelet_root: PathBuf,
-    /// What may be taken outside it, once per directory
-    #[arg(long, value_name = "PREFIX")]
-    allow: Vec<PathBuf>,
-    /// A host path to be backed up; it must be below an allowed prefix
-    #[arg(long, value_name = "PATH")]
-    host_path: Vec<PathBuf>,
-    /// This agent may open raw block devices
-    #[arg(long)]
-    raw_block: bool,
+    #[command(flatten)]
+    node: Node,
     /// Also what is only taken when somebody asks for it, such as emptyDir volumes
     #[arg(long)]
     opt_in: bool,
@@ -107,8 +90,8 @@ fn handover(text: &str) -> Result<Handover, String> {
 
 pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
     let jobs = Jobs::new(options)?;
-    let grant = grant(options, &jobs.settings)?;
-    let volumes = volumes(options)?;
+    let grant = keys::grant(options, &jobs.settings)?;
+    let selection = select(&options.node.look()?, options.opt_in);
     let patience = Duration::from_secs(options.patience_seconds);
     let config = Config {
         program: std::env::current_exe()?,
@@ -121,22 +104,22 @@ pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
     let (assign, assignments) = crossbeam_channel::unbounded();
     let (report, reports) = crossbeam_channel::bounded(64);
     let (_stop, stopped) = crossbeam_channel::bounded::<()>(0);
-    for (name, path, is_mount) in &volumes.taken {
+    for (name, path, is_mount) in &selection.taken {
         // The receiving end lives as long as this function.
         let _ = assign.send(Assignment { job: jobs.job(name, path, *is_mount), grant: grant.clone() });
     }
     drop(assign);
     let mut out = io::stdout().lock();
-    for line in &volumes.left_out {
+    for line in &selection.left_out {
         writeln!(out, "{line}")?;
     }
-    let mut all_good = volumes.problems == 0;
+    let mut all_good = selection.problems == 0;
     let printed = std::thread::scope(|scope| {
         let (config, assignments, stopped) = (&config, &assignments, &stopped);
         scope.spawn(move || supervise(config, assignments, &report, stopped));
         reports.iter().try_for_each(|report| {
             all_good &= is_good(&report);
-            print(&mut out, &report)
+            text::print(&mut out, &report)
         })
     });
     printed?;
@@ -198,157 +181,10 @@ impl Jobs<'_> {
     }
 }
 
-/// The keys of the domain, which is made if nobody has used it yet.
-fn grant(options: &Options, settings: &BTreeMap<String, String>) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    if let Some(folder) = &options.state_dir {
-        std::fs::create_dir_all(folder.join("journals"))?;
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let setting = |name: &str| settings.get(name).cloned();
-    let opened = store::open(&options.repository, &setting, OpenMode::Existing)?;
-    let store = Store::new(opened, runtime.handle().clone());
-    let unlock = match (&options.passphrase_file, &options.identity_file) {
-        (Some(file), _) => Unlock::from_passphrase_file(&secret(file)?).map_err(repository::Error::from)?,
-        (None, Some(file)) => {
-            let bytes = secret(file)?;
-            let text = std::str::from_utf8(&bytes);
-            let text = text.map_err(|_| Failure::Usage(format!("{} is not text", file.display())))?;
-            Unlock::from_identity_file(text).map_err(repository::Error::from)?
-        }
-        (None, None) => return Err(Failure::Usage("give --passphrase-file or --identity-file".to_owned())),
-    };
-    let repository = open_repository(&store.clone().with_retry(RetryPolicy::first_contact()), &unlock, None)?;
-    repository.features.check(NeededBy::Write).map_err(repository::Error::from)?;
-    let access = repository.domain_or_new(&store, &options.domain, &mut SystemRandom)?;
-    let bytes = DomainGrant { access, upkeep: repository.manifest.upkeep_public }.to_bytes();
-    runtime.shutdown_background();
-    Ok(bytes?)
-}
-
-fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    use std::io::Read;
-    let failed = |error| Failure::File { path: path.to_owned(), error };
-    let file = std::fs::File::open(path).map_err(failed)?;
-    // The buffer never moves, so no copy of the secret is left behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX as usize + 2));
-    file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    match bytes.len() as u64 > SECRET_BYTES_MAX {
-        true => Err(Failure::Usage(format!("{} is longer than 64 KiB: it is not what holds a secret", path.display()))),
-        false => Ok(bytes),
-    }
-}
-
-/// The volumes of this node.
-struct Volumes {
-    /// Name, place, and whether something has to be mounted there.
-    taken: Vec<(String, PathBuf, bool)>,
-    left_out: Vec<String>,
-    problems: usize,
-}
-
-fn volumes(options: &Options) -> Result<Volumes, Failure> {
-    let prefixes = Prefixes::new(&std::path::absolute(&options.kubelet_root)?, &options.allow)?;
-    let paths = options.host_path.iter().map(|path| prefixes.admit(path)).collect::<Result<Vec<_>, _>>()?;
-    let outside = Outside { paths, raw_block: options.raw_block, ..Outside::default() };
-    let snapshot = look_once(&options.kubelet_root, &ListingLimits::default(), &outside);
-    let mut volumes = Volumes { taken: Vec::new(), left_out: Vec::new(), problems: snapshot.problems.len() };
-    volumes
-        .left_out
-        .extend(snapshot.problems.iter().map(|problem| format!("problem: {}", escape(problem.to_string().as_bytes()))));
-    for volume in snapshot.volumes.values() {
-        let name = volume.key.identity.to_string();
-        match place_of(volume, options.opt_in) {
-            Ok((path, is_mount)) => volumes.taken.push((name, path, is_mount)),
-            Err((why, is_problem)) => {
-                volumes.problems += usize::from(is_problem);
-                volumes.left_out.push(format!("{}: not taken: {}", escape(name.as_bytes()), escape(why.as_bytes())));
-            }
-        }
-    }
-    Ok(volumes)
-}
-
-/// Where to read a volume, or why it is not read, and whether that is as it should be.
-fn place_of(volume: &Volume, opt_in: bool) -> Result<(PathBuf, bool), (String, bool)> {
-    match volume.taking {
-        Taking::Never(why) => return Err((why.to_owned(), false)),
-        Taking::OptIn(why) if !opt_in => return Err((format!("{why} (--opt-in takes it)"), false)),
-        Taking::OptIn(_) | Taking::Taken => {}
-    }
-    if let Some(problem) = &volume.problem {
-        return Err((problem.to_string(), true));
-    }
-    match volume.place() {
-        None => Err(("it has no place".to_owned(), true)),
-        Some(place) => match &place.state {
-            State::Mounted(_) => {
-                Ok((place.path.clone(), volume.key.kind == crate::discovery::listing::Kind::Filesystem))
-            }
-            State::Directory => Ok((place.path.clone(), false)),
-            State::Unmounted => Err(("it is not mounted".to_owned(), true)),
-            State::Unknown => Err(("whether it is mounted could not be found out".to_owned(), true)),
-        },
-    }
-}
-
 fn is_good(report: &Report) -> bool {
     match &report.news {
         News::Event(_) => true,
         News::Ended(Outcome::Done(done)) => done.outcome == Captured::Complete,
         News::Ended(_) => false,
-    }
-}
-
-fn print(out: &mut dyn Write, report: &Report) -> io::Result<()> {
-    use crate::worker::job::Event;
-    let name = escape(report.volume.as_bytes());
-    match &report.news {
-        News::Event(Event::Ready { missing }) => {
-            missing.iter().try_for_each(|missing| writeln!(out, "{name}: without {}", escape(missing.as_bytes())))
-        }
-        News::Event(_) => Ok(()),
-        News::Ended(Outcome::Done(done)) => {
-            let statistics = &done.statistics;
-            writeln!(
-                out,
-                "{name}: restore point {}: {} entries, {} bytes read, {} changed, {} stored in {:.1} s",
-                done.point,
-                statistics.entries,
-                statistics.bytes_read,
-                statistics.bytes_changed,
-                statistics.bytes_stored,
-                statistics.seconds
-            )?;
-            if let Some(why) = &done.proof.full_pass {
-                writeln!(out, "  everything was read: {}", escape(why.as_bytes()))?;
-            }
-            if done.proof.silent_changes > 0 {
-                writeln!(
-                    out,
-                    "  ALARM: {} files changed although their stamps say nothing did",
-                    done.proof.silent_changes
-                )?;
-            }
-            if done.outcome == Captured::Partial {
-                writeln!(out, "  PARTIAL: {} not captured:", done.missed)?;
-            }
-            done.not_captured.iter().take(SHOWN_MAX).try_for_each(|missed| {
-                writeln!(out, "    {}: {}", escape(missed.path.as_bytes()), escape(missed.reason.as_bytes()))
-            })
-        }
-        News::Ended(outcome) => writeln!(out, "{name}: {}", escape(outcome_text(outcome).as_bytes())),
-    }
-}
-
-fn outcome_text(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Done(_) => "done".to_owned(),
-        Outcome::Failed(failed) => format!("FAILED: {}", failed.why),
-        Outcome::Hung { silent } => {
-            format!("HUNG: it did not answer for {} s; its worker was killed", silent.as_secs())
-        }
-        Outcome::Died { how } => format!("FAILED: its worker died: {how}"),
-        Outcome::Stopped => "stopped before its end; the next run goes on where it was".to_owned(),
-        Outcome::TooSoon { wait } => format!("did not answer before; it is tried again in {} s", wait.as_secs()),
     }
 }

@@ -5,17 +5,15 @@
 mod text;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::node::Node;
 use super::{Exit, Failure};
-use crate::discovery::allowed::Prefixes;
-use crate::discovery::listing::Limits;
-use crate::discovery::watch::{Settings, look_once};
-use crate::discovery::{Outside, Watch};
+use crate::discovery::Watch;
+use crate::discovery::watch::Settings;
 
 /// Any time will do: whoever waits has nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(3_600);
@@ -23,18 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 /// Which volumes there are.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// The kubelet's root directory, as its --root-dir says
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/kubelet")]
-    kubelet_root: PathBuf,
-    /// What may be taken outside it, once per directory
-    #[arg(long, value_name = "PREFIX")]
-    allow: Vec<PathBuf>,
-    /// A host path that somebody asks for; it must be below an allowed prefix
-    #[arg(long, value_name = "PATH")]
-    host_path: Vec<PathBuf>,
-    /// This agent may open raw block devices
-    #[arg(long)]
-    raw_block: bool,
+    #[command(flatten)]
+    node: Node,
     /// Go on, and show what changes
     #[arg(long)]
     watch: bool,
@@ -53,21 +41,18 @@ enum Format {
 }
 
 pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
-    let prefixes = Prefixes::new(&std::path::absolute(&options.kubelet_root)?, &options.allow)?;
-    let paths = options.host_path.iter().map(|path| prefixes.admit(path)).collect::<Result<Vec<_>, _>>()?;
-    let outside = Outside { paths, raw_block: options.raw_block, ..Outside::default() };
     if options.watch {
-        return watch(options, outside);
+        return watch(options);
     }
-    let snapshot = look_once(&options.kubelet_root, &Limits::default(), &outside);
+    let snapshot = options.node.look()?;
     print(options.output, &snapshot, |out| text::snapshot(out, &snapshot))?;
     let whole = snapshot.problems.is_empty() && snapshot.volumes.values().all(|volume| volume.problem.is_none());
     Ok(if whole { Exit::Done } else { Exit::Partial })
 }
 
 /// Until the process is ended.
-fn watch(options: &Options, outside: Outside) -> Result<Exit, Failure> {
-    let watch = Watch::start(Settings::new(options.kubelet_root.clone()), outside)?;
+fn watch(options: &Options) -> Result<Exit, Failure> {
+    let watch = Watch::start(Settings::new(options.node.kubelet_root.clone()), options.node.outside()?)?;
     loop {
         if let Some(update) = watch.next(PATIENCE)? {
             print(options.output, &update, |out| text::update(out, &update))?;
