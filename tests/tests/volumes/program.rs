@@ -29,36 +29,56 @@ fn succeed(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A child that does what it is told line by line, and answers each. Killed when dropped.
-struct Obedient {
+/// A program that takes orders, one a line, and answers each: lines, and last one word about how it went. Killed when dropped.
+pub(crate) struct Dialog {
     child: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
-impl Obedient {
-    fn start(directory: &Path, script: &str) -> Obedient {
-        let mut command = Command::new("python3");
-        command.args(["-c", script]).current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("Python starts");
+impl Dialog {
+    pub(crate) fn with(command: &mut Command) -> Dialog {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
         let orders = child.stdin.take().expect("its input");
         let answers = BufReader::new(child.stdout.take().expect("its output"));
-        Obedient { child, orders, answers }
+        Dialog { child, orders, answers }
     }
 
+    /// Python with a script, in a directory.
+    fn python(directory: &Path, script: &str) -> Dialog {
+        Dialog::with(Command::new("python3").args(["-c", script]).current_dir(directory))
+    }
+
+    /// Gives an order that can be done, and to which nothing is to be said.
     #[track_caller]
-    fn order(&mut self, line: &str) {
-        writeln!(self.orders, "{line}").expect("it takes orders");
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer).expect("it answers");
-        assert_eq!(answer, "done\n", "{line}");
+    fn obey(&mut self, order: &str) {
+        assert_eq!(self.order(order), Ok(Vec::new()), "{order}");
+    }
+
+    /// Gives an order. `Ok`: the lines before `done`; `Err`: why it could not be done. A program that fails, or ends, is a bug.
+    #[track_caller]
+    pub(crate) fn order(&mut self, order: &str) -> Result<Vec<String>, String> {
+        writeln!(self.orders, "{order}").unwrap_or_else(|error| panic!("{order}: no orders are taken: {error}"));
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.answers.read_line(&mut line).expect("it answers");
+            match line.trim_end() {
+                "done" => return Ok(lines),
+                line => match line.strip_prefix("not ") {
+                    Some(why) => return Err(why.to_owned()),
+                    None if line.is_empty() || line.starts_with("failed ") => panic!("{order}: {line}"),
+                    None => lines.push(line.to_owned()),
+                },
+            }
+        }
     }
 }
 
-impl Drop for Obedient {
+impl Drop for Dialog {
     fn drop(&mut self) {
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
-            eprintln!("process {} could not be ended: {error}", self.child.id());
+            eprintln!("the program {} could not be ended: {error}", self.child.id());
         }
     }
 }
@@ -66,7 +86,7 @@ impl Drop for Obedient {
 /// A process with a mapping of `file`. Dropped, it is killed: no `msync`, no `munmap`.
 ///
 /// It is Python with `ctypes`, because a mapping needs unsafe code here, and Python's own mappings keep the file open.
-pub(crate) struct Mapper(Obedient);
+pub(crate) struct Mapper(Dialog);
 
 const MAPPER: &str = r#"
 import ctypes, os, sys
@@ -89,20 +109,20 @@ for line in sys.stdin:
 impl Mapper {
     /// Maps the first `length` bytes of `file` in a directory, shared and writable, and closes it.
     pub(crate) fn of(directory: &Path, length: usize) -> Mapper {
-        let mut process = Obedient::start(directory, MAPPER);
-        process.order(&format!("map {length}"));
+        let mut process = Dialog::python(directory, MAPPER);
+        process.obey(&format!("map {length}"));
         Mapper(process)
     }
 
     /// Stores one byte.
     pub(crate) fn store(&mut self, offset: usize, byte: char) {
-        self.0.order(&format!("store {offset} {byte}"));
+        self.0.obey(&format!("store {offset} {byte}"));
     }
 }
 
 /// A single write(2) of [`HALTED_BYTES`] times `b` that stops half-way, because the second half of what it writes is not in memory until it is told to be
 /// (userfaultfd).
-pub(crate) struct HaltedWrite(Obedient);
+pub(crate) struct HaltedWrite(Dialog);
 
 /// How much it writes.
 pub(crate) const HALTED_BYTES: usize = 1 << 20;
@@ -135,14 +155,14 @@ for line in sys.stdin:
 impl HaltedWrite {
     /// Writes the first half of `file` in a directory.
     pub(crate) fn begin(directory: &Path) -> HaltedWrite {
-        let mut process = Obedient::start(directory, HALTED_WRITE);
-        process.order("begin");
+        let mut process = Dialog::python(directory, HALTED_WRITE);
+        process.obey("begin");
         HaltedWrite(process)
     }
 
     /// Writes the second.
     pub(crate) fn end(mut self) {
-        self.0.order("end");
+        self.0.obey("end");
     }
 }
 
