@@ -8,12 +8,16 @@ import os
 import stat
 
 
-def entries(root):
-    """Paths relative to the root, the root itself included, sorted."""
-    found = [b"."]
-    for directory, folders, files in os.walk(os.fsencode(root)):
-        found += [os.path.relpath(os.path.join(directory, name), os.fsencode(root)) for name in folders + files]
-    return sorted(found)
+def entries(root, path=b"."):
+    """Paths relative to the root, the root itself included."""
+    yield path
+    with os.scandir(os.path.join(root, path)) as listed:
+        for entry in listed:
+            below = entry.name if path == b"." else path + b"/" + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from entries(root, below)
+            else:
+                yield below
 
 
 def content(path):
@@ -29,7 +33,7 @@ def attributes(path):
 def census(root):
     """The lines. Files with several names say which they are."""
     root, lines, names = os.fsencode(root), [], {}
-    paths = entries(root)
+    paths = sorted(entries(root))
     looks = [os.lstat(os.path.join(root, path)) for path in paths]
     for path, look in zip(paths, looks):
         names.setdefault(look.st_ino, []).append(path.decode())

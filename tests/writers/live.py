@@ -52,7 +52,7 @@ class Live:
             while not self.is_over:
                 with self.turn:
                     self.write()
-                time.sleep(self.dice.choice((0, 0.0002, 0.001, 0.004)))
+                time.sleep(self.dice.choice((0.0001, 0.0005, 0.001, 0.003)))
         except BaseException as error:
             self.error = error
 

@@ -156,7 +156,8 @@ class Operations:
         return self.mappings[slot]
 
     def do_store(self, slot, page, seed):
-        self.mapping(slot).store(page * PAGE + seed % 4000, bytes_of(seed, 16))
+        mapping = self.mapping(slot)
+        mapping.store(page % max(1, mapping.pages()) * PAGE + seed % 4000, bytes_of(seed, 16))
 
     def do_stores(self, slot, page, seed):
         """To a page and the next one, which may be in the same folio."""
@@ -277,7 +278,8 @@ class Operations:
         path = self.parent(path)
         with Opened(os.open(os.path.dirname(path), os.O_TMPFILE | os.O_RDWR, 0o600)) as fd:
             os.pwrite(fd, bytes_of(seed, length), 0)
-            os.link(f"/proc/self/fd/{fd}", path, follow_symlinks=True)
+            with Opened(os.open("/proc/self/fd", os.O_RDONLY)) as open_files:
+                os.link(str(fd), path, src_dir_fd=open_files, follow_symlinks=True)
 
     def do_twins(self, path, other, seed):
         """Two files that differ in nothing but their content and what they are: made in one tick of the clock, as long as each other."""

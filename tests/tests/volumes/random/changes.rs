@@ -8,7 +8,11 @@ use rand::rngs::SmallRng;
 
 /// Few names, so that they meet.
 const FILES: [&str; 8] = ["a", "b", "c", "d/a", "d/b", "e/a", "e/b", "d/f/a"];
-const FOLDERS: [&str; 5] = ["d", "e", "d/f", "g", "g/f"];
+const FOLDERS: [&str; 4] = ["d", "e", "d/f", "g"];
+/// Folders that stay empty.
+const EMPTY: [&str; 2] = ["in/h", "in/d/h"];
+/// What has attributes.
+const ATTRIBUTED: [&str; 4] = ["in", "in/a", "in/d", "in/e/a"];
 /// Numbers for what stays open, mapped or registered.
 const SLOTS: u64 = 3;
 /// Files are about as long.
@@ -121,18 +125,19 @@ impl Dice {
             "store" | "stores" => format!("{} {} {seed}", self.mapping(slot), self.page()),
             "msync" => format!("{slot} {}", self.pick(&[1, 4])),
             "unmap" | "release" => format!("{slot}"),
-            "hold" | "register" | "loop" => format!("{slot} {}", self.target_by_name()),
+            "hold" | "register" => format!("{slot} {}", self.target_by_name()),
+            "loop" => format!("0 {}", self.target_by_name()),
             "fsync" => self.target(),
             "ring" => format!("{slot} {} {} {seed}", self.offset(), self.length()),
-            "loopwrite" => format!("{slot} {} {seed}", self.below(4)),
+            "loopwrite" => format!("0 {} {seed}", self.below(4)),
             "chmod" => format!("{} {}", self.entry(), self.below(0o10000)),
             "chown" => format!("{} {}", self.entry(), self.below(5)),
-            "setxattr" => format!("{} x{slot} {} {seed}", self.entry(), self.pick(&[0, 5, 900])),
-            "removexattr" => format!("{} x{slot}", self.entry()),
+            "setxattr" => format!("{} x {} {seed}", self.pick(&ATTRIBUTED), self.pick(&[0, 5, 900])),
+            "removexattr" => format!("{} x", self.pick(&ATTRIBUTED)),
             "utime" => format!("{} {seed}", self.entry()),
             "chattr" => self.entry(),
             "create" | "fifo" | "unlink" => self.file(),
-            "mkdir" | "rmdir" => self.folder(),
+            "mkdir" | "rmdir" => self.pick(&EMPTY).to_owned(),
             "symlink" => format!("{} {}", self.file(), self.pick(&["a", "../a", "nowhere"])),
             "link" | "rename" => format!("{} {}", self.file(), self.file()),
             "exchange" if slot == 0 => format!("{} {}", self.file(), self.file()),

@@ -71,15 +71,32 @@ impl Plan {
     }
 }
 
-/// What there is to change: some files, one with several names; sometimes a large one, in large folios, mapped.
+/// What there is to change: some files, one with several names, some open or mapped; sometimes a large one, in large folios.
 fn beginning(dice: &mut Dice) -> Vec<Step> {
-    let mut changes: Vec<String> =
-        ["in/a 90000 1", "in/d/a 5000 2", "in/e/a 200000 3", "in/d/f/a 70000 4", "out/a 30 5"]
-            .map(|file| format!("rewrite {file}"))
-            .into();
-    changes.push("link in/a out/b".to_owned());
+    const ALWAYS: [&str; 9] = [
+        "rewrite in/a 90000 1",
+        "rewrite in/d/a 5000 2",
+        "rewrite in/e/a 200000 3",
+        "rewrite in/d/f/a 70000 4",
+        "rewrite out/d/a 30 5",
+        "rewrite in/g/a 300 6",
+        "link in/a out/b",
+        "map 0 in/a 36",
+        "register 0 in/d/a",
+    ];
+    const SOMETIMES: [&str; 7] = [
+        "map 1 in/e/a 36",
+        "map 2 in/d/f/a 36",
+        "hold 0 in/e/a",
+        "hold 1 in/a",
+        "register 1 in/a",
+        "register 2 in/e/a",
+        "loop 0 in/disk",
+    ];
+    let mut changes: Vec<String> = ALWAYS.map(str::to_owned).into();
+    changes.extend(SOMETIMES.iter().filter(|_| dice.below(2) == 0).map(|change| (*change).to_owned()));
     if dice.below(4) == 0 {
-        changes.push(format!("rewrite in/large {} 6", LARGE_PAGES * 4096));
+        changes.push(format!("rewrite in/large {} 7", LARGE_PAGES * 4096));
         changes.push(format!("map 3 in/large {LARGE_PAGES}"));
     }
     changes.into_iter().map(Step::Change).collect()

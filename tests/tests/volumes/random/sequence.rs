@@ -9,7 +9,7 @@ use std::process::Command;
 
 use repository::point::Outcome;
 use repository::write::BackupReport;
-use tests::folder::Folder;
+use tests::folder::{Folder, SmallDisk};
 use volume::track::scrub::Pace;
 use volume::{Handover, SourceOptions};
 
@@ -21,6 +21,8 @@ use crate::protected::Protected;
 
 /// Where live writers have their files.
 const LIVE: &str = "live";
+/// More than any sequence has, holes of sparse files not counted.
+const RESTORED_BYTES: u64 = 256 << 20;
 const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/writers/driver.py");
 
 /// What many sequences share: a volume, another mount of it, a place to restore to, and the program that changes things.
@@ -28,7 +30,7 @@ pub(crate) struct Place {
     driver: Dialog,
     kind: Kind,
     bind: Folder,
-    restored: Folder,
+    restored: SmallDisk,
     volume: Volume,
 }
 
@@ -37,7 +39,8 @@ impl Place {
         let bind = Folder::new("bind");
         run("mount", &["--bind", text(&volume.root()), text(bind.path())]);
         let driver = Dialog::with(Command::new("python3").args(["-B", DRIVER]));
-        Place { driver, kind: volume.kind, bind, restored: Folder::new("restored"), volume }
+        let restored = SmallDisk::mount(RESTORED_BYTES).expect("who can mount the one can mount the other");
+        Place { driver, kind: volume.kind, bind, restored, volume }
     }
 }
 
