@@ -9,6 +9,8 @@ import fcntl
 import mmap
 import os
 import struct
+import threading
+import time
 
 PAGE = 4096
 libc = ctypes.CDLL(None, use_errno=True)
@@ -17,6 +19,8 @@ libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_i
 libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 libc.msync.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+libc.pwrite.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_long]
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
@@ -145,6 +149,34 @@ class Ring:
         result = struct.unpack_from("<Qi", self.completions, self.events + (head & mask) * 16)[1]
         struct.pack_into("<I", self.completions, self.head, (head + 1) % 2**32)
         complete(result)
+
+
+class SlowBuffer:
+    """Memory whose content comes late: a write from it has begun, and set its stamp, long before it reads the first byte (by userfaultfd)."""
+
+    USERFAULTFD, API, REGISTER, COPY, DONTNEED = 323, 0xC018AA3F, 0xC020AA00, 0xC028AA03, 4
+
+    def __init__(self, length, delay):
+        self.length, self.delay, self.content = length, delay, Buffer(length)
+        self.memory = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.at = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+        self.fd = syscall(self.USERFAULTFD, ctypes.c_int(os.O_CLOEXEC))
+        fcntl.ioctl(self.fd, self.API, struct.pack("<QQQ", 0xAA, 0, 0))
+        on_missing = 1
+        fcntl.ioctl(self.fd, self.REGISTER, struct.pack("<QQQQ", self.at, length, on_missing, 0))
+        threading.Thread(target=self.supply, daemon=True).start()
+
+    def supply(self):
+        """Ends with the process: a thread that waits for a fault cannot be told anything."""
+        while True:
+            os.read(self.fd, 32)
+            time.sleep(self.delay())
+            fcntl.ioctl(self.fd, self.COPY, struct.pack("<QQQQq", self.at, self.content.at, self.length, 0, 0))
+
+    def write(self, fd, data, offset):
+        self.content.fill(data)
+        checked(libc.madvise(self.at, self.length, self.DONTNEED))
+        checked(libc.pwrite(fd, self.at, self.length, offset))
 
 
 class Loop:

@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 
-from kernel import PAGE, Aio, Mapping, Ring
+from kernel import PAGE, Aio, Mapping, Ring, SlowBuffer
 
 PAGES = {"large": 1024}
 PAGES_USUALLY = 16
@@ -18,6 +18,15 @@ PAGES_USUALLY = 16
 
 def page_of(number):
     return struct.pack("<Q", number) * (PAGE // 8)
+
+
+SLOW = []
+
+
+def slow_buffer(dice):
+    """One that nobody uses: they are never given back, because their threads cannot be ended."""
+    buffer = SLOW.pop() if SLOW else SlowBuffer(PAGES_USUALLY * PAGE, lambda: dice.choice((0.001, 0.004, 0.015)))
+    return buffer
 
 
 class Live:
@@ -40,6 +49,8 @@ class Live:
             self.ring = Ring(PAGE)
             self.ring.register(0, self.fd)
             os.close(self.fd)
+        elif kind == "slow":
+            self.slow = slow_buffer(self.dice)
         # Held while a write goes on.
         self.turn = threading.Lock()
         self.is_over = False
@@ -70,6 +81,8 @@ class Live:
             self.ring.write(0, page, offset)
         elif self.kind == "large":
             os.pwrite(self.fd, page * self.pages, 0)
+        elif self.kind == "slow":
+            self.slow.write(self.fd, page * self.pages, 0)
         else:
             os.pwrite(self.fd, word, offset)
 
@@ -93,6 +106,8 @@ class Live:
             os.close(self.ring.fd)
         else:
             os.close(self.fd)
+        if self.kind == "slow":
+            SLOW.append(self.slow)
 
 
 def words(folder):
