@@ -21,6 +21,8 @@ mod damage;
 mod identity;
 #[path = "engine/keys.rs"]
 mod keys;
+#[path = "engine/links.rs"]
+mod links;
 #[path = "engine/memory.rs"]
 mod memory;
 #[path = "engine/protocol.rs"]

@@ -129,7 +129,10 @@ impl<'s> Sweep<'s, '_, '_, '_> {
             let again = captured.as_ref().is_none_or(|captured| captured.torn && captured.inode.inline.is_some());
             let Some(mut captured) = captured.filter(|_| is_last || !again) else {
                 match directory.stat(at.2) {
-                    Ok(Some(now)) if now.inode == stat.inode => stat = now,
+                    // Where its inode lies was decided by the first look.
+                    Ok(Some(now)) if now.inode == stat.inode => {
+                        stat = Stat { links: now.links.max(stat.links), ..now };
+                    }
                     Ok(_) | Err(SourceError::Gone { .. }) => return self.file_is_gone(at, old).map(|()| false),
                     Err(error) => return self.file_is_unread(at, &stat, (child, old), error).map(|()| false),
                 }

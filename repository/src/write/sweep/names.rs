@@ -81,9 +81,12 @@ impl<'s> Sweep<'s, '_, '_, '_> {
     /// A name that means the same file as in the parent, or one that was found again under another name.
     fn existing(&mut self, at: At<'_>, directory: &OpenDirectory<'s>, stat: &Stat, old: Old) -> Result<(), Error> {
         let child = old.entry.child;
-        if old.entry.inode.is_none() {
-            self.kept.insert(child, Some(stat.inode));
-        }
+        let is_shared = old.entry.inode.is_none() && self.kept.insert(child, Some(stat.inode)).is_some();
+        // Another name of it was dealt with before this one. Should that have been removed since, it stands in this restore point all the same, and needs the row.
+        let stat = match is_shared && !has_own_row(stat) {
+            true => &Stat { links: 2, ..stat.clone() },
+            false => stat,
+        };
         let unchanged = old.inode.as_ref().is_some_and(|inode| self.is_unchanged(inode, stat))
             && old.entry.inode.is_some() != has_own_row(stat);
         let stays = self.stays(child, old.inode.as_ref());
