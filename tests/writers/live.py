@@ -37,7 +37,7 @@ class Live:
         self.pages = PAGES.get(kind, PAGES_USUALLY)
         with open(path, "wb") as file:
             file.write(bytes(self.pages * PAGE))
-        direct = os.O_DIRECT if kind == "direct" else 0
+        direct = os.O_DIRECT if kind in ("direct", "slowdirect") else 0
         self.fd = os.open(path, os.O_RDWR | direct)
         self.mapping = None
         if kind == "map":
@@ -49,7 +49,7 @@ class Live:
             self.ring = Ring(PAGE)
             self.ring.register(0, self.fd)
             os.close(self.fd)
-        elif kind == "slow":
+        elif kind in ("slow", "slowdirect"):
             self.slow = slow_buffer(self.dice)
         # Held while a write goes on.
         self.turn = threading.Lock()
@@ -81,7 +81,7 @@ class Live:
             self.ring.write(0, page, offset)
         elif self.kind == "large":
             os.pwrite(self.fd, page * self.pages, 0)
-        elif self.kind == "slow":
+        elif self.kind in ("slow", "slowdirect"):
             self.slow.write(self.fd, page * self.pages, 0)
         else:
             os.pwrite(self.fd, word, offset)
@@ -106,7 +106,7 @@ class Live:
             os.close(self.ring.fd)
         else:
             os.close(self.fd)
-        if self.kind == "slow":
+        if self.kind in ("slow", "slowdirect"):
             SLOW.append(self.slow)
 
 
