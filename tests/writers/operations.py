@@ -62,11 +62,12 @@ class Operations:
         """A file to change: if there is none, it is made, with some content."""
         path = self.parent(path)
         try:
-            return os.open(path, flags | os.O_NOFOLLOW)
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                raise OSError(errno.EINVAL, "not a file")
         except FileNotFoundError:
-            with open(path, "wb") as file:
-                file.write(bytes_of(len(path), 3 * PAGE + len(path)))
-            return os.open(path, flags | os.O_NOFOLLOW)
+            with open(path, "xb") as file:
+                file.write(bytes_of(17, 3 * PAGE + 17))
+        return os.open(path, flags | os.O_NOFOLLOW)
 
     def target(self, path, flags=os.O_RDWR):
         """A file to change for a moment; `@2` is the file that slot 2 holds open."""
