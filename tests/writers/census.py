@@ -22,7 +22,7 @@ def entries(root, path=b"."):
 
 def content(path):
     with open(path, "rb", buffering=0) as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+        return hashlib.blake2b(file.read(), digest_size=16).hexdigest()
 
 
 def attributes(path):

@@ -25,8 +25,7 @@ SLOW = []
 
 def slow_buffer(dice):
     """One that nobody uses: they are never given back, because their threads cannot be ended."""
-    buffer = SLOW.pop() if SLOW else SlowBuffer(PAGES_USUALLY * PAGE, lambda: dice.choice((0.001, 0.004, 0.015)))
-    return buffer
+    return SLOW.pop() if SLOW else SlowBuffer(PAGES_USUALLY * PAGE, lambda: dice.choice((0.001, 0.004, 0.015)))
 
 
 class Live:

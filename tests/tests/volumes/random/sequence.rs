@@ -92,7 +92,10 @@ impl<'a> Sequence<'a> {
 
     /// An order that can always be carried out.
     fn must(&mut self, order: &str) -> Vec<String> {
-        self.place.driver.order(order).unwrap_or_else(|why| panic!("{order}: {why}"))
+        match self.place.driver.order(order) {
+            Ok(answer) => answer,
+            Err(why) => self.fail(&format!("{order}: {why}")),
+        }
     }
 
     fn change(&mut self, order: &str) {
