@@ -4,8 +4,10 @@ In: orders, one a line: an operation, or what to tell of a folder. Out: an answe
 without an order, but for live writers, which write whenever they are not paused.
 """
 
+import ctypes
 import errno
 import os
+import signal
 import sys
 import traceback
 
@@ -48,6 +50,8 @@ class Driver:
 
 
 def main():
+    # Whoever gives the orders may be killed while one of them hangs: nothing of it may be left. PR_SET_PDEATHSIG.
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     os.umask(0o022)
     # Orders must not wait for live writers.
     sys.setswitchinterval(0.0001)

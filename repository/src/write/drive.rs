@@ -167,10 +167,10 @@ fn run<'s>(
     parts: (&Pipeline<'_>, (Option<&Parent>, &Evacuation), &mut Recorder<'_>, Ahead<'s, Unread>, Vanished),
 ) -> Result<Finished, Error> {
     let (pipeline, (parent, evacuation), recorder, ahead, vanished) = parts;
-    let record = parent.filter(|parent| !parent.is_foreign()).map(|parent| parent.point().description.trust.clone());
-    let record = record.unwrap_or_default();
-    // Without a parent everything is new, and is read anyway.
-    let plan = parent.map_or_else(ReadPlan::default, |_| source.plan(&record));
+    // Without a parent of its own everything is new, and is read anyway.
+    let own = parent.filter(|parent| !parent.is_foreign());
+    let record = own.map(|parent| parent.point().description.trust.clone()).unwrap_or_default();
+    let plan = own.map_or_else(ReadPlan::default, |_| source.plan(&record));
     let full_pass = plan.full_pass.clone();
     let mut sweep = Sweep::new(sweep::Parts {
         source,
