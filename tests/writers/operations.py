@@ -274,6 +274,8 @@ class Operations:
     def do_exchange(self, path, other):
         kernel.exchange(self.at(path), self.at(other))
 
+    do_turn = do_exchange
+
     def do_unnamed(self, path, length, seed):
         """A file that has no name until it has content."""
         path = self.parent(path)

@@ -22,7 +22,7 @@ const PAGES: u64 = BYTES / 4096;
 pub(crate) const LARGE_PAGES: u64 = 1024;
 
 /// How often each operation comes.
-const WEIGHTS: [(&str, u64); 50] = [
+const WEIGHTS: [(&str, u64); 51] = [
     ("write", 6),
     ("append", 3),
     ("rewrite", 4),
@@ -72,7 +72,8 @@ const WEIGHTS: [(&str, u64); 50] = [
     ("move", 3),
     ("unnamed", 2),
     ("again", 3),
-    ("twins", 2),
+    ("twins", 3),
+    ("turn", 3),
 ];
 
 /// Every operation.
@@ -144,6 +145,8 @@ impl Dice {
             "exchange" | "move" => format!("{} {}", self.folder(), self.folder()),
             "unnamed" => format!("{} {} {seed}", self.file(), self.length()),
             "again" => format!("{} {seed}", self.file()),
+            // Twins that lie below change their places, and no stamp of theirs says so.
+            "turn" => "in/d in/e".to_owned(),
             "twins" => format!("in/d/{slot} in/e/{slot} {seed}"),
             _ => unreachable!("{name}"),
         }
