@@ -38,7 +38,7 @@ class Live:
             file.write(bytes(self.pages * PAGE))
         direct = os.O_DIRECT if kind in ("direct", "slowdirect") else 0
         self.fd = os.open(path, os.O_RDWR | direct)
-        self.mapping = None
+        self.mapping, self.path = None, path
         if kind == "map":
             self.mapping = Mapping(self.fd, self.pages * PAGE)
             os.close(self.fd)
@@ -50,6 +50,8 @@ class Live:
             os.close(self.fd)
         elif kind in ("slow", "slowdirect"):
             self.slow = slow_buffer(self.dice)
+        elif kind == "visit":
+            os.close(self.fd)
         # Held while a write goes on.
         self.turn = threading.Lock()
         self.is_over = False
@@ -82,6 +84,10 @@ class Live:
             os.pwrite(self.fd, page * self.pages, 0)
         elif self.kind in ("slow", "slowdirect"):
             self.slow.write(self.fd, page * self.pages, 0)
+        elif self.kind == "visit":
+            # Between two writes nobody has it open.
+            with open(self.path, "r+b", buffering=0) as file:
+                os.pwrite(file.fileno(), word, offset)
         else:
             os.pwrite(self.fd, word, offset)
 
@@ -103,7 +109,7 @@ class Live:
         elif self.kind == "ring":
             self.ring.register(0, -1)
             os.close(self.ring.fd)
-        else:
+        elif self.kind != "visit":
             os.close(self.fd)
         if self.kind in ("slow", "slowdirect"):
             SLOW.append(self.slow)

@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 use super::changes::{Dice, LARGE_PAGES};
 
 /// Writers that go on during backups; each has a file of its own.
-const LIVE: [&str; 8] = ["pwrite", "map", "aio", "direct", "ring", "large", "slow", "slowdirect"];
+const LIVE: [&str; 9] = ["pwrite", "visit", "map", "aio", "direct", "ring", "large", "slow", "slowdirect"];
 /// Every stamp is older than a write can take. True only while nobody writes during a backup.
 const HOUR: i64 = 3600;
 

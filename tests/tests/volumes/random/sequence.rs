@@ -68,9 +68,14 @@ impl<'a> Sequence<'a> {
         Sequence { place, tally, seed, folder, done: Vec::new() }
     }
 
+    /// What is backed up.
+    fn root(&self) -> PathBuf {
+        self.folder.join("in")
+    }
+
     pub(crate) fn run(mut self, plan: &Plan) {
         for (number, kind) in plan.live.iter().enumerate() {
-            let file = self.folder.join("in").join(LIVE).join(format!("{number}-{kind}"));
+            let file = self.root().join(LIVE).join(format!("{number}-{kind}"));
             self.must(&format!("live {kind} {} {number}", text(&file)));
         }
         self.must("resume");
@@ -118,46 +123,48 @@ impl<'a> Sequence<'a> {
     }
 
     fn back_up(&mut self, protected: &Protected, moment: &Moment, is_first: bool) {
-        match moment {
+        let report = match moment {
             Moment::Quiet => {
                 self.must("pause");
                 let report = self.attempt(protected, &[], "a quiet backup");
-                self.tally.quiet += 1;
                 self.claim(report.outcome == Outcome::Complete, &format!("missed: {:?}", report.not_captured));
-                self.same_as_restored(protected, &report, |_| true);
+                let target = self.restore(protected, &report);
+                self.same(&target, |_| true);
                 self.must("resume");
-                self.healed_nothing(&report, is_first);
+                self.tally.quiet += 1;
+                report
             }
             Moment::Live => {
-                let before = self.words("in");
+                let before = self.words(&self.root());
                 let report = self.attempt(protected, &[], "a backup with live writers");
-                let after = self.words("in");
-                self.tally.live += 1;
-                self.tally.missed += report.missed;
+                let after = self.words(&self.root());
                 let is_live = |path: &str| path.strip_prefix(LIVE).is_some_and(|rest| rest.starts_with('/'));
                 let others = report.not_captured.iter().find(|missed| !is_live(&missed.path));
                 self.claim(others.is_none(), &format!("{others:?} was missed"));
-                self.same_as_restored(protected, &report, |line| !is_live(line));
-                self.between(&before, &after, &report);
-                self.healed_nothing(&report, is_first);
+                let target = self.restore(protected, &report);
+                self.same(&target, |line| !is_live(line));
+                self.between(&target, [&before, &after], &report);
+                self.tally.live += 1;
+                report
             }
             Moment::Storm(orders) => {
-                let before = self.words("in");
+                let before = self.words(&self.root());
                 let report = self.attempt(protected, orders, "a backup in a storm");
-                let after = self.words("in");
+                let after = self.words(&self.root());
+                let target = self.restore(protected, &report);
+                self.between(&target, [&before, &after], &report);
                 self.tally.storms += 1;
-                self.tally.missed += report.missed;
-                self.restore(protected, &report);
-                self.between(&before, &after, &report);
-                self.healed_nothing(&report, is_first);
+                report
             }
-        }
+        };
+        self.tally.missed += report.missed;
+        self.healed_nothing(&report, is_first);
     }
 
     /// A backup, while orders are given.
     fn attempt(&mut self, protected: &Protected, orders: &[String], what: &str) -> BackupReport {
         self.done.push(format!("# {what}"));
-        let (root, driver) = (self.folder.join("in"), &mut self.place.driver);
+        let (root, driver) = (self.root(), &mut self.place.driver);
         let options = SourceOptions { pace: Pace { round_ms: None }, ..protected.asked(Some(Handover::Clean)) };
         let (report, answers) = std::thread::scope(|scope| {
             let storm = scope.spawn(|| orders.iter().map(|order| driver.order(order)).collect::<Vec<_>>());
@@ -181,7 +188,7 @@ impl<'a> Sequence<'a> {
         self.claim(is_first || proof.full_pass.is_none(), &format!("everything was read: {:?}", proof.full_pass));
     }
 
-    /// Restores, looks, and removes what was restored unless it was another tree.
+    /// Restores; what was restored before goes.
     fn restore(&mut self, protected: &Protected, report: &BackupReport) -> PathBuf {
         let target = self.place.restored.path().join("in");
         if target.exists() {
@@ -194,9 +201,9 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    fn same_as_restored(&mut self, protected: &Protected, report: &BackupReport, counts: impl Fn(&str) -> bool) {
-        let target = self.restore(protected, report);
-        let (expected, found) = (self.census(&self.folder.join("in")), self.census(&target));
+    /// What was restored is what is there, as far as it counts.
+    fn same(&mut self, target: &Path, counts: impl Fn(&str) -> bool) {
+        let (expected, found) = (self.census(&self.root()), self.census(target));
         let only = |these: &[String], those: &[String]| -> Vec<String> {
             these.iter().filter(|line| counts(line) && !those.contains(line)).cloned().collect()
         };
@@ -211,18 +218,14 @@ impl<'a> Sequence<'a> {
     }
 
     /// The numbers in the files of live writers.
-    fn words(&mut self, place: &str) -> Vec<String> {
-        let folder = match place {
-            "in" => self.folder.join("in").join(LIVE),
-            _ => self.place.restored.path().join("in").join(LIVE),
-        };
-        self.must(&format!("words {}", text(&folder)))
+    fn words(&mut self, root: &Path) -> Vec<String> {
+        self.must(&format!("words {}", text(&root.join(LIVE))))
     }
 
     /// Pages of live files only count up: what was captured is not older than the beginning of the backup and not newer than its end. A file may be missing if that was
     /// said.
-    fn between(&mut self, before: &[String], after: &[String], report: &BackupReport) {
-        let captured = self.words("restored");
+    fn between(&mut self, target: &Path, [before, after]: [&[String]; 2], report: &BackupReport) {
+        let captured = self.words(target);
         for (before, after) in before.iter().zip(after) {
             let name = before.split(' ').next().unwrap_or_default();
             let Some(found) = captured.iter().find(|line| line.split(' ').next() == Some(name)) else {
