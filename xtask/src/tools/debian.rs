@@ -18,7 +18,7 @@ pub(crate) enum Need {
 }
 
 /// Package, the program (or module of Python) that tells whether it is there, and who needs it.
-const PACKAGES: [(&str, &str, Need); 11] = [
+const PACKAGES: [(&str, &str, Need); 12] = [
     ("attr", "setfattr", Need::Test),
     ("acl", "setfacl", Need::Test),
     ("sqlite3", "sqlite3", Need::Test),
@@ -27,6 +27,7 @@ const PACKAGES: [(&str, &str, Need); 11] = [
     ("xfsprogs", "mkfs.xfs", Need::Test),
     ("btrfs-progs", "mkfs.btrfs", Need::Test),
     ("fio", "fio", Need::Test),
+    ("strace", "strace", Need::Test),
     ("python3-venv", "python3 -m ensurepip", Need::Test),
     ("restic", "restic", Need::Bench),
     ("borgbackup", "borg", Need::Bench),
