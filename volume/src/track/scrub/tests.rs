@@ -51,6 +51,15 @@ impl Volume {
         self.visits = self.visits.after(&PACE, now_ms, &reached, &walked);
     }
 
+    /// When a block was read, by the record.
+    fn remembered_ms(&self, block: u64) -> i64 {
+        let from = self.visits.from.place();
+        let begin = |place: &Place| (*place < from, place.clone());
+        let end = |place: &Place| (*place <= from, place.clone());
+        let of = |visit: &&Visit| begin(&Volume::at(block)) < end(&visit.to.place());
+        self.visits.visits.iter().find(of).expect("the visits go all round").at_ms
+    }
+
     fn oldest_ms(&self) -> i64 {
         self.read_ms.iter().copied().min().unwrap()
     }
@@ -80,6 +89,19 @@ fn every_interval_covers_everything_within_seven_days_and_reads_little_more_than
         let read = volume.read_bytes as f64 / (mib * MIB) as f64;
         assert!(read <= rounds * most + 1.0, "{read} times in {rounds} rounds at intervals of {interval_ms}");
     }
+}
+
+/// A record has room for few times; what stands for two must be the older one.
+#[test]
+fn nothing_is_remembered_as_read_later_than_it_was() {
+    let mut volume = Volume::new(256);
+    for hour in 1..400 {
+        volume.run(hour * HOUR_MS);
+        for (block, read_ms) in volume.read_ms.iter().enumerate() {
+            assert!(volume.remembered_ms(block as u64) <= *read_ms, "block {block} after {hour} hours");
+        }
+    }
+    assert_eq!(volume.visits.visits.len(), VISITS_MAX, "times had to be given up");
 }
 
 #[test]
